@@ -1,0 +1,189 @@
+"""Artifact: one directory that has all that a prediction needs; the only thing predict, serve and export read.
+
+    RUN/model/
+        config.json, model.safetensors           transformers format; or
+        adapter_config.json, adapter_model...    PEFT format, on top of the base model
+        head.safetensors                         the linear head of a pooled classifier
+        tokenizer files
+        tunewright.json                          task with labels and thresholds, columns, lengths, checksums
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from . import models
+from .component import one_of
+from .errors import ModelError, TunewrightError
+from .files import flush_to_disk, inside, read_json, sha256, write_json
+from .tasks.base import Task
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .strategies.base import Strategy
+
+FORMAT = 1
+MANIFEST = "tunewright.json"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model that is ready to predict.
+
+    Args:
+        columns: `text`, `label` and `label_delimiter` of the training data, for files of the same form.
+    """
+
+    model: nn.Module
+    tokenizer: Any
+    task: Task
+    max_length: int
+    columns: dict[str, Any]
+    folder: Path
+
+
+def save(
+    folder: Path,
+    model: nn.Module,
+    tokenizer: Any,
+    task: Task,
+    strategy: Strategy,
+    source: models.Source,
+    max_length: int,
+    columns: dict[str, Any],
+) -> None:
+    """Writes the directory beside and moves it into place."""
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        form = strategy.save(model, beside)
+        tokenizer.save_pretrained(beside)
+        if form == "adapter":
+            name_base(beside / "adapter_config.json", source)
+        files = sorted(path for path in beside.iterdir() if path.is_file() and path.name != "README.md")
+        (beside / "README.md").unlink(missing_ok=True)  # PEFT's empty card; ours stands beside the run
+        write_json(
+            beside / MANIFEST,
+            {
+                "format": FORMAT,
+                "form": form,
+                "base": source.name,
+                "base_fingerprint": source.fingerprint,
+                "task": task.model_dump(mode="json"),
+                "max_length": max_length,
+                "columns": columns,
+                "sha256": {path.name: sha256(path) for path in files},
+            },
+        )
+        for path in files:
+            flush_to_disk(path)
+        flush_to_disk(beside)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.rename(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def name_base(path: Path, source: models.Source) -> None:
+    """Makes an adapter name its base model in a way that plain PEFT can follow."""
+    config = read_json(path)
+    config["base_model_name_or_path"] = source.hub_id or str(source.folder)
+    write_json(path, config)
+
+
+def model_folder(path: str | Path) -> Path:
+    """The model's directory of a run, or the directory itself."""
+    folder = Path(path)
+    for candidate in (folder / "model", folder):
+        if (candidate / MANIFEST).is_file():
+            return candidate
+    if (folder / "checkpoints").is_dir():
+        fix = "finish it with the same train command and --resume"
+        raise ModelError("the run has no finished model", where=str(path), fix=fix)
+    raise ModelError("there is no trained model here", where=str(path), fix="give the directory of a run, as in runs/inbox")
+
+
+def load(path: str | Path, trust_remote_code: bool = False) -> Artifact:
+    """Loads a run's model after checking every file against its checksum.
+
+    Raises:
+        ModelError: a file is damaged or missing, or the base model of an adapter is not the one it was trained on.
+        UnsafeError: loading it would run foreign code.
+    """
+    folder = model_folder(path)
+    manifest = read_manifest(folder)
+    task = parse_task(manifest, folder)
+    source = base_source(manifest, folder, trust_remote_code)
+    model = task.build(source)
+    if manifest["form"] == "adapter":
+        model = with_adapter(model, folder)
+    load_head_if_any(model, folder)
+    model.eval()
+    tokenizer = models.load_tokenizer(replace(source, folder=folder))
+    return Artifact(model, tokenizer, task, int(manifest["max_length"]), dict(manifest["columns"]), folder)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = read_json(folder / MANIFEST)
+        if manifest["format"] > FORMAT:
+            raise ModelError("was written by a newer Tunewright", where=str(folder), fix="upgrade: pip install -U tunewright")
+        for name, expected in manifest["sha256"].items():
+            path = inside(folder, name)
+            if not path.is_file() or sha256(path) != expected:
+                raise ModelError(f"{name} is missing or damaged", where=str(folder), fix="train again, or restore a copy")
+    except TunewrightError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{MANIFEST} is unreadable ({error})", where=str(folder), fix="restore a copy") from None
+    return manifest
+
+
+def parse_task(manifest: dict[str, Any], folder: Path) -> Task:
+    try:
+        task: Task = TypeAdapter(one_of(Task)).validate_python(manifest["task"])
+    except (ValidationError, KeyError) as error:
+        raise ModelError(f"{MANIFEST}: the task is unreadable ({error})", where=str(folder), fix="restore a copy") from None
+    return task
+
+
+def base_source(manifest: dict[str, Any], folder: Path, trust_remote_code: bool) -> models.Source:
+    """The weights to start from: the directory itself, or an adapter's base."""
+    if manifest["form"] == "full":
+        source = models.Source(str(folder), folder, None, None, trust_remote_code)
+        models.vet(source)
+        return source
+    source = models.locate(str(manifest["base"]), trust_remote_code)
+    if source.fingerprint != manifest["base_fingerprint"]:
+        what = f"the base model {source.name!r} is not the one that the adapter was trained on"
+        raise ModelError(what, where=str(folder), fix="put the old base model back, or train again")
+    return source
+
+
+def with_adapter(model: Any, folder: Path) -> nn.Module:
+    """Puts the saved adapter on the base model; only safetensors are read."""
+    import peft
+
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise ModelError("adapter_model.safetensors is missing", where=str(folder), fix="restore a copy")
+    if hasattr(model, "pooling"):
+        model.encoder = peft.PeftModel.from_pretrained(model.encoder, str(folder))
+        return model  # type: ignore[no-any-return]
+    return peft.PeftModel.from_pretrained(model, str(folder))  # type: ignore[no-any-return]
+
+
+def load_head_if_any(model: Any, folder: Path) -> None:
+    from .heads import HEAD_FILE, PooledClassifier, load_head
+
+    if isinstance(model, PooledClassifier):
+        if not (folder / HEAD_FILE).is_file():
+            raise ModelError(f"{HEAD_FILE} is missing", where=str(folder), fix="restore a copy")
+        load_head(model, folder)

@@ -1,0 +1,91 @@
+"""The command line: one small module per verb; nothing heavy is imported before a verb runs."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import typer
+
+from ..errors import Interrupted, TunewrightError
+
+VERBS = ("train", "evaluate", "predict", "show", "schema")
+OUR_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+app = typer.Typer(
+    help="Fine-tune a Hugging Face transformer: data file in, trained, evaluated and documented model out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def add_verbs() -> None:
+    for name in VERBS:
+        module = importlib.import_module(f".{name}", __name__)
+        app.command(name, help=module.__doc__, no_args_is_help=name != "schema")(module.command)
+
+
+def main() -> None:
+    """Runs the command line and exits: 0 done, 2 you can fix it, 1 our fault, 128+n stopped by signal n."""
+    add_verbs()
+    sys.exit(run())
+
+
+def run(arguments: list[str] | None = None) -> int:
+    import click
+
+    try:
+        result = app(arguments, standalone_mode=False)
+        return int(result) if isinstance(result, int) else 0
+    except TunewrightError as error:
+        return complain(str(error), error.exit_code)
+    except Interrupted as error:
+        return farewell(error)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        return complain("stopped before the first checkpoint; the same command starts again", 130)
+    except click.exceptions.ClickException as error:
+        error.show()
+        return 2
+    except BrokenPipeError:  # `tunewright predict ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno not in OUR_DISK:
+            return defect()
+        return complain(f"{error.filename or 'the disk'}: {error.strerror}; make room or choose another --out", 2)
+    except Exception:  # noqa: BLE001  (whatever is left is a defect of ours, and says so)
+        return defect()
+
+
+def complain(text: str, code: int) -> int:
+    print(f"error: {text}", file=sys.stderr)
+    return code
+
+
+def farewell(error: Interrupted) -> int:
+    saved = f"the checkpoint of step {error.step} is written" if error.step else "no step was finished yet"
+    return complain(f"stopped by a signal; {saved}; go on with the same command and --resume", error.exit_code)
+
+
+def defect() -> int:
+    traceback.print_exc()
+    return complain("this is a defect of Tunewright; please report it with the lines above", 1)
+
+
+def import_files(files: list[Path]) -> None:
+    """Runs the user's own modules, whose tasks and strategies are then members like ours."""
+    import importlib.util
+
+    for file in files:
+        spec = importlib.util.spec_from_file_location(file.stem, file)
+        if spec is None or spec.loader is None or not file.is_file():
+            raise TunewrightError("is no Python file", where=f"--import {file}", fix="give the path of a .py file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[file.stem] = module
+        spec.loader.exec_module(module)

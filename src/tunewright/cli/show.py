@@ -1,0 +1,38 @@
+"""Show what a run is and how it did.
+
+Example: tunewright show runs/inbox
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Run = Annotated[Path, typer.Argument(help="the directory of a run")]
+AsJson = Annotated[bool, typer.Option("--json", help="metrics.json as it is")]
+
+
+def command(run: Run, as_json: AsJson = False) -> None:
+    from ..errors import ModelError
+    from ..files import read_json
+    from ..run import RunResult
+    from . import tables
+
+    path = run / "metrics.json"
+    if not path.is_file():
+        started = (run / "run.yaml").is_file()
+        what = "the run is not finished" if started else "there is no run here"
+        fix = "finish it with its train command and --resume" if started else "give the directory of a run"
+        raise ModelError(what, where=str(run), fix=fix)
+    metrics = read_json(path)
+    if as_json:
+        print(json.dumps(metrics, ensure_ascii=False))
+        return
+    out = tables.console()
+    out.print(f"{metrics['model']}, {metrics['task']}, {metrics['strategy']}; {metrics['created']}", markup=False)
+    out.print((run / "run.yaml").read_text(encoding="utf-8"), markup=False, soft_wrap=True)
+    tables.scores({name: metrics[name] for name in ("validation", "test") if metrics[name]})
+    tables.closing(RunResult(run, metrics))

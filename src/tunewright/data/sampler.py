@@ -1,0 +1,58 @@
+"""The order of the rows: a pure function of (lengths, batch size, seed, epoch), so that it resumes anywhere.
+
+Transformers' `group_by_length` draws from an unseeded generator and can't be resumed (FINDINGS 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+BUCKET = 50  # batches sorted together: enough to pad little, few enough to keep the order random
+Rows = NDArray[np.int64]
+
+
+def epoch_steps(lengths: Sequence[int] | Rows, batch_size: int, seed: int, epoch: int) -> list[Rows]:
+    """The rows of every optimizer step of one epoch; each row exactly once.
+
+    Rows are shuffled, sorted by length within buckets of 50 batches, cut, and the batches shuffled again:
+    padding falls to a few per cent, while any two rows may still meet.
+
+    Args:
+        lengths: (N,) tokens of each row.
+        batch_size: rows per optimizer step on all devices; the last step may have fewer.
+        seed: the run's.
+        epoch: from 0.
+    """
+    lengths = np.asarray(lengths)
+    generator = np.random.default_rng([seed, epoch])
+    order = generator.permutation(len(lengths))
+    size = BUCKET * batch_size
+    steps = []
+    for start in range(0, len(order), size):
+        bucket = order[start : start + size]
+        bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
+        steps += [bucket[place : place + batch_size] for place in range(0, len(bucket), batch_size)]
+    return [steps[place] for place in generator.permutation(len(steps))]
+
+
+def micro_batches(
+    rows: Rows, lengths: Sequence[int] | Rows, micro_batch_size: int, process: int = 0, num_processes: int = 1
+) -> list[Rows]:
+    """One process's share of a step, cut into micro-batches of rows of like length.
+
+    Rows are dealt out longest first, so that processes have equal work. The list is empty for a process
+    that a short last step leaves without a row.
+    """
+    lengths = np.asarray(lengths)
+    ordered = rows[np.argsort(-lengths[rows], kind="stable")]
+    share = ordered[process::num_processes]
+    return [share[start : start + micro_batch_size] for start in range(0, len(share), micro_batch_size)]
+
+
+def by_length(lengths: Sequence[int] | Rows, batch_size: int) -> list[Rows]:
+    """Batches for evaluation: longest first (what does not fit fails at once), hardly any padding."""
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]

@@ -1,0 +1,43 @@
+"""Splits that are stratified, seeded, and the same on every machine."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+
+def stratified(strata: Sequence[Hashable], share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Takes `share` of the rows out, of every stratum alike.
+
+    A stratum keeps at least one row behind; what rounding leaves open goes to the largest remainders.
+
+    Args:
+        strata: one per row (its label, say).
+        share: 0 to 1, of the rows to take out.
+        seed: of the drawing.
+
+    Returns:
+        (kept, taken) row indices, each ascending.
+    """
+    generator = np.random.default_rng([seed, 20])
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    for row, stratum in enumerate(strata):
+        groups[stratum].append(row)
+    order = [[members[place] for place in generator.permutation(len(members))] for members in groups.values()]
+    wanted = [min(len(members) * share, len(members) - 1) for members in order]
+    quota = [int(amount) for amount in wanted]
+    missing = min(round(len(strata) * share), sum(len(members) - 1 for members in order)) - sum(quota)
+    by_remainder = sorted(range(len(order)), key=lambda place: (quota[place] - wanted[place], place))
+    for place in [place for place in by_remainder if quota[place] < len(order[place]) - 1][: max(missing, 0)]:
+        quota[place] += 1
+    taken = sorted(row for members, amount in zip(order, quota, strict=True) for row in members[:amount])
+    chosen = set(taken)
+    return [row for row in range(len(strata)) if row not in chosen], taken
+
+
+def subset(count: int, limit: int, seed: int) -> list[int]:
+    """`limit` of `count` rows, drawn by seed, in their old order."""
+    generator = np.random.default_rng([seed, 21])
+    return sorted(int(row) for row in generator.permutation(count)[:limit])

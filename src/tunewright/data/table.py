@@ -1,0 +1,50 @@
+"""Table: the rows of one source as they were read, before anybody knows what they mean."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import DataError, suggest
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows as mappings from column to value.
+
+    Args:
+        source: what a message calls it: the path or hub id.
+        columns: names in the order of the source.
+        rows: one mapping per row; every row has every column (None where a jsonl object lacks it).
+        numbers: the number of each row as a person would count it: the header is row 1 of a csv,
+            the first line of a jsonl is row 1.
+        sha256: of the file's bytes, or of the content where there is no file.
+        notes: what reading decided by itself, for the person to see.
+    """
+
+    source: str
+    columns: list[str]
+    rows: list[dict[str, Any]]
+    numbers: list[int]
+    sha256: str
+    notes: list[str] = field(default_factory=list)
+
+    def where(self, index: int) -> str:
+        return f"{self.source}, row {self.numbers[index]}"
+
+    def require(self, column: str, setting: str) -> str:
+        """The column's name, or an error that names the ones there are."""
+        if column not in self.columns:
+            fix = f"set {setting} to one of {', '.join(map(repr, self.columns))}"
+            raise DataError(f"there is no column {column!r} ({suggest(column, self.columns)})", where=self.source, fix=fix)
+        return column
+
+
+def is_missing(value: Any) -> bool:
+    """None, NaN, or a text of blanks."""
+    if value is None:
+        return True
+    if isinstance(value, float):
+        return math.isnan(value)
+    return isinstance(value, str) and not value.strip()

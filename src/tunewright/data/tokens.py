@@ -1,0 +1,103 @@
+"""Texts to token ids and padded tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class EncodedText(NamedTuple):
+    """Token ids of one text's windows, their types (or None), and how many tokens did not fit."""
+
+    windows: list[list[int]]
+    types: list[list[int]] | None
+    truncated: int
+
+
+class TextEncoder:
+    """Encodes texts or pairs in bulk.
+
+    Args:
+        tokenizer: a Hugging Face tokenizer.
+        max_length: tokens per window, special ones included.
+        long_text: "head", "head_tail" (a quarter of the head, three of the tail: Sun et al. 2019, section 5.3.1
+            found 128 + 382 best) or "windows".
+        overlap: tokens that neighbouring windows share.
+    """
+
+    def __init__(self, tokenizer: Any, max_length: int, long_text: str = "head", overlap: int = 32) -> None:
+        self.tokenizer, self.max_length, self.long_text, self.overlap = tokenizer, max_length, long_text, overlap
+        plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+        special = tokenizer("a")["input_ids"]
+        start = next((at for at in range(len(special)) if special[at : at + len(plain)] == plain), 0)
+        self.prefix, self.suffix = special[:start], special[start + len(plain) :]
+        self.room = max_length - len(self.prefix) - len(self.suffix)
+        if self.room < 1 or (long_text == "windows" and overlap >= self.room):
+            what = f"{max_length} tokens leave no room for text"
+            raise ConfigError(what, where="data.max_length", fix="raise it (or lower task.window_overlap)")
+
+    def __call__(self, texts: Sequence[tuple[str, ...]]) -> list[EncodedText]:
+        if texts and len(texts[0]) == 2:
+            return self.pairs(texts)
+        made = self.tokenizer([text for (text,) in texts], add_special_tokens=False, **QUIET)["input_ids"] if texts else []
+        return [self.fit(ids) for ids in made]
+
+    def fit(self, ids: list[int]) -> EncodedText:
+        """One text's ids, cut or windowed to what the model reads."""
+        over = max(len(ids) - self.room, 0)
+        if over and self.long_text == "windows":
+            step = self.room - self.overlap
+            starts = range(0, max(len(ids) - self.overlap, 1), step)
+            return EncodedText([self.wrap(ids[start : start + self.room]) for start in starts], None, 0)
+        if over and self.long_text == "head_tail":
+            head = self.room // 4
+            ids = ids[:head] + ids[len(ids) - (self.room - head) :]
+        return EncodedText([self.wrap(ids[: self.room])], None, over)
+
+    def wrap(self, ids: list[int]) -> list[int]:
+        return [*self.prefix, *ids, *self.suffix]
+
+    def pairs(self, texts: Sequence[tuple[str, ...]]) -> list[EncodedText]:
+        """Pairs, the longer one cut first."""
+        if self.long_text != "head":
+            raise ConfigError("text pairs are cut at the end", where="task.long_text", fix="set it to head")
+        first, second = [text[0] for text in texts], [text[1] for text in texts]
+        whole = self.tokenizer(first, second, verbose=False)["input_ids"]
+        cut = self.tokenizer(first, second, truncation="longest_first", max_length=self.max_length, verbose=False)
+        types = cut.get("token_type_ids")
+        return [
+            EncodedText([ids], [types[place]] if types else None, len(whole[place]) - len(ids))
+            for place, ids in enumerate(cut["input_ids"])
+        ]
+
+
+QUIET = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
+
+
+def pad(features: Sequence[Any], tokenizer: Any) -> tuple[dict[str, Tensor], Tensor | None]:
+    """Windows of the features as (W, T) tensors padded on the right, and who owns each window.
+
+    The mask is left in even where nothing is padded: the model must not tell batches apart.
+    """
+    import torch
+
+    windows = [window for item in features for window in item.windows]
+    width = max(map(len, windows))
+    ids = torch.full((len(windows), width), tokenizer.pad_token_id or 0, dtype=torch.long)
+    mask = torch.zeros((len(windows), width), dtype=torch.long)
+    for place, window in enumerate(windows):
+        ids[place, : len(window)] = torch.tensor(window)
+        mask[place, : len(window)] = 1
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    if features[0].types is not None:
+        inputs["token_type_ids"] = torch.zeros_like(ids)
+        for place, types in enumerate(types for item in features for types in item.types):
+            inputs["token_type_ids"][place, : len(types)] = torch.tensor(types)
+    if len(windows) == len(features):
+        return inputs, None
+    return inputs, torch.tensor([owner for owner, item in enumerate(features) for _ in item.windows])

@@ -1,0 +1,53 @@
+"""The evaluation loop: fp32 and sorted by length, so that no score depends on batches or on training's precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .data.sampler import by_length
+from .tasks.base import Batch, Encoded, Features, Task
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Progress = Callable[[int, int], None]
+BATCH_TOKENS = 4096  # tokens a forward pass: fills two cores, fits everywhere
+
+
+def outputs_of(
+    model: nn.Module,
+    task: Task,
+    encoded: Encoded,
+    collate: Callable[[Sequence[Features]], Batch],
+    device: Any,
+    accelerator: Any = None,
+    progress: Progress | None = None,
+) -> list[Any]:
+    """The raw output of every row, in the order of the rows.
+
+    Args:
+        accelerator: shares the batches out among its processes; every process gets all outputs.
+    """
+    import torch
+
+    process, processes = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+    model.eval()
+    found: list[tuple[int, Any]] = []
+    size = max(1, min(64, BATCH_TOKENS // max(max(encoded.lengths, default=1), 1)))
+    for rows in by_length(encoded.lengths, size)[process::processes]:
+        batch = collate([encoded.features[row] for row in rows]).to(device)
+        with torch.no_grad():
+            found += zip(rows.tolist(), task.predict(model, batch), strict=True)
+        if progress:
+            progress(len(found), len(encoded.features))
+    if processes > 1:
+        from accelerate.utils import gather_object
+
+        found = gather_object(found)
+    return [output for _, output in sorted(found, key=lambda item: item[0])]
+
+
+def scalars(scores: dict[str, Any]) -> dict[str, Any]:
+    """The scores that are one number."""
+    return {name: value for name, value in scores.items() if isinstance(value, int | float) or value is None}

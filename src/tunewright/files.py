@@ -1,0 +1,98 @@
+"""Files that exist whole or not at all, and their fingerprints."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import UnsafeError
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(value: Any) -> str:
+    """The SHA-256 of a JSON value, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def flush_to_disk(path: Path) -> None:
+    """fsync of a file or of a folder's entries: after it, a power cut loses nothing."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a file in one move: a reader sees the old or the new text, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        flush_to_disk(beside)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes strict JSON (NaN and infinity become null: other readers reject them)."""
+    write_text(path, json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def finite(value: Any) -> Any:
+    """The same value with None for every number that JSON has no word for."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+def inside(root: Path, name: str) -> Path:
+    """`root/name`, or UnsafeError where the name would leave the folder (S3).
+
+    Absolute names, `..` and symbolic links that point out of the folder are refused.
+    """
+    path = root / name
+    resolved, home = path.resolve(), root.resolve()
+    if Path(name).is_absolute() or ".." in Path(name).parts or not resolved.is_relative_to(home):
+        raise UnsafeError(f"{name!r} leads out of the folder", where=str(root), fix="use a plain name inside it")
+    return path
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[bool]:
+    """Holds an advisory lock on `path` while the block runs; yields whether it was free.
+
+    The kernel drops the lock when the process dies, however it dies, so nothing stale is left to clean up.
+    """
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free = True
+    except BlockingIOError:
+        free = False
+    try:
+        yield free
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,134 @@
+"""Intake: from data files to the rows of each split, with every row accounted for. No model is needed for it (D10)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from .component import members
+from .config import DataConfig, RunConfig
+from .data import columns, sources, splits
+from .data.columns import Roles
+from .data.labels import read_names
+from .data.table import Table
+from .errors import ConfigError, DataError
+from .tasks.base import Row, Task
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows of one split, and where they came from."""
+
+    rows: list[Row]
+    source: str
+    sha256: str
+    rows_in: int
+    dropped: Counter[str]
+
+    def part(self, places: list[int]) -> Split:
+        """Some of the rows; what was dropped stays with the split they were taken from."""
+        return Split([self.rows[place] for place in places], self.source, self.sha256, len(places), Counter())
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Splits by name (train first), the task that learned its labels, the roles of the columns, and notes."""
+
+    splits: dict[str, Split]
+    task: Task
+    roles: Roles
+    notes: list[str] = field(default_factory=list)
+
+
+def take_in(config: RunConfig) -> Intake:
+    """Reads, understands and splits the data of a run.
+
+    Raises:
+        DataError: naming file, row, column and remedy.
+    """
+    data = config.data
+    names = read_names(data.label_names) if data.label_names else None
+    table = sources.read(data.train, data.header)
+    task = config.task or infer_task(table)
+    roles = task.roles(table, data.text, data.label, data.label_delimiter)
+    task = task.learn_form(table, roles)
+    notes = [*table.notes, *([] if config.task else [f"task: {task.kind} (the only one that these columns allow)"]), *roles.notes]
+    train = read_rows(table, task, roles, names, data.on_bad_row)
+    if data.limit is not None and data.limit < len(train.rows):
+        train = train.part(splits.subset(len(train.rows), data.limit, data.split_seed))
+        notes.append(f"limit: {data.limit} of the training file's rows")
+    found = {"train": train}
+    for name, source in hub_siblings(data, notes).items():
+        other = sources.read(source, data.header, name)
+        own = columns.reassign(other, roles)
+        notes += own.notes
+        found[name] = read_rows(other, task, own, names, data.on_bad_row)
+    found = make_missing(found, task, data, notes)
+    task = task.learn(found["train"].rows, found["train"].source, names)
+    for split in found.values():
+        task.check(split.rows, split.source)
+    return Intake(found, task, roles, notes)
+
+
+def infer_task(table: Table) -> Task:
+    for member in members(Task).values():  # type: ignore[type-abstract]
+        if member.infer(table):
+            return member(kind=member.model_fields["kind"].default)
+    fix = "give one column of texts and one of labels"
+    raise DataError(f"no task fits the columns {', '.join(map(repr, table.columns))}", where=table.source, fix=fix)
+
+
+def read_rows(
+    table: Table, task: Task, roles: Roles, names: Any = None, on_bad_row: str = "error", labelled: bool = True
+) -> Split:
+    """Every usable row; an unusable one is an error, or counted under its reason where `on_bad_row` is "drop"."""
+    rows, dropped = [], Counter[str]()
+    for index in range(len(table.rows)):
+        row = task.read(table, index, roles, names, labelled)
+        if isinstance(row, Row):
+            rows.append(row)
+            continue
+        if on_bad_row == "error":
+            fix = "fill it, or drop such rows (data.on_bad_row=drop)"
+            raise DataError(row, where=table.where(index), fix=fix)
+        dropped[row] += 1
+    if not rows:
+        reasons = "; ".join(f"{count} x {reason}" for reason, count in dropped.items())
+        raise DataError(f"no row is usable: {reasons}", where=table.source, fix="fill the columns")
+    return Split(rows, table.source, table.sha256, len(table.rows), dropped)
+
+
+def hub_siblings(data: DataConfig, notes: list[str]) -> dict[str, str]:
+    """Sources of validation and test: as given, or the splits of the same names of a hub data set."""
+    given = {name: source for name in ("validation", "test") if (source := getattr(data, name))}
+    if not given and sources.is_hub_id(data.train):
+        present = sources.hub_splits(data.train)
+        given = {name: data.train for name in ("validation", "test") if name in present}
+        notes += [f"{name}: the data set's own split" for name in given]
+    return given
+
+
+def make_missing(found: dict[str, Split], task: Task, data: DataConfig, notes: list[str]) -> dict[str, Split]:
+    """Takes a test and a validation split out of train where they were not given; stratified and seeded."""
+    shares = {}
+    if "test" not in found and "validation" not in found:
+        shares["test"] = data.test_share
+    if "validation" not in found:
+        shares["validation"] = data.validation_share
+    whole = len(found["train"].rows)
+    for name, share in shares.items():
+        train = found["train"]
+        wanted = share * whole / len(train.rows)
+        if share == 0 or wanted >= 1:
+            continue
+        kept, taken = splits.stratified([task.stratum(row) for row in train.rows], wanted, data.split_seed)
+        if not taken:
+            fix = "give more rows, a file for it, or switch it off (data.validation_share=0, data.test_share=0)"
+            raise ConfigError(f"{whole} rows are too few for a {name} split", where=train.source, fix=fix)
+        rest = train.part(kept)
+        found = {**found, name: train.part(taken)}
+        rows_in = rest.rows_in + train.dropped.total()
+        found["train"] = Split(rest.rows, train.source, train.sha256, rows_in, train.dropped)
+        notes.append(f"{name}: {len(taken)} rows of the training file ({share:.0%}, stratified, seed {data.split_seed})")
+    return {name: found[name] for name in ("train", "validation", "test") if name in found}

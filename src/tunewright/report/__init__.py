@@ -1,0 +1,20 @@
+"""What a person looks at: report.html and the model card, both made from the files of a run's directory alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..files import write_text
+from . import card, html
+
+__all__ = ["write"]
+
+
+def write(run: Path) -> Path:
+    """Writes report.html and README.md into a run's directory, each whole or not at all; gives the path of the report.
+
+    Raises RunDirectoryError where the directory holds no run."""
+    page, description = html.render(run), card.render(run)
+    write_text(run / "README.md", description)
+    write_text(run / "report.html", page)
+    return run / "report.html"

@@ -1,0 +1,155 @@
+"""Reads the files of a run's directory into one value; nothing else in the report touches the disk."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..embedded import ALIASES
+from ..errors import RunDirectoryError
+from . import privacy
+
+Record = dict[str, Any]
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?")
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a run left behind, with secrets and absolute paths taken out."""
+
+    name: str  # the name of the directory
+    config: Record  # run.yaml
+    metrics: Record  # metrics.json
+    ledger: Record  # data.json, empty where there is none
+    training: list[Record] = field(default_factory=list)  # history.jsonl: lines of training, by step
+    evaluations: list[Record] = field(default_factory=list)  # history.jsonl: lines with scores, by step
+    predictions: list[Record] | None = None  # None: none were kept
+    predictions_split: str = "test"
+    base_model: str | None = None  # its name on the hub, where it has one
+
+    def part(self, name: str) -> Record:
+        """A part of the configuration: task, strategy, training or data."""
+        found = self.config.get(name)
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def labels(self) -> list[str]:
+        return [str(label) for label in self.part("task").get("labels") or []]
+
+    @property
+    def multi_label(self) -> bool:
+        return bool(self.part("task").get("multi_label"))
+
+    @property
+    def strategy(self) -> str:
+        return str(self.part("strategy").get("kind") or self.metrics.get("strategy") or "")
+
+    @property
+    def task(self) -> str:
+        return str(self.part("task").get("kind") or self.metrics.get("task") or "")
+
+    @property
+    def split(self) -> str:
+        """The split that the report speaks of: test, or validation where there is no test."""
+        return "test" if self.metrics.get("test") else "validation"
+
+    @property
+    def scores(self) -> Record:
+        return self.metrics.get(self.split) or {}
+
+    @property
+    def where(self) -> str:
+        """The directory as a person names it: relative as configured, else only its name."""
+        return str(self.config.get("out") or self.name)
+
+
+def read(run: Path) -> RunFiles:
+    """Reads a run's directory. Raises RunDirectoryError where it holds neither run.yaml nor metrics.json."""
+    if not (run / "run.yaml").is_file() and not (run / "metrics.json").is_file():
+        fault = "neither run.yaml nor metrics.json is here"
+        raise RunDirectoryError(fault, where=str(run), fix="give the directory of a run")
+    config, metrics = _mapping(run / "run.yaml"), _mapping(run / "metrics.json")
+    training, evaluations = _history(run / "history.jsonl")
+    split, predictions = _predictions(run / "predictions")
+    return RunFiles(
+        name=run.resolve().name,
+        config=_private_config(config),
+        metrics=_private_metrics(metrics),
+        ledger=privacy.scrub_values(_mapping(run / "data.json")),
+        training=training,
+        evaluations=evaluations,
+        predictions=predictions,
+        predictions_split=split,
+        base_model=hub_name(str(config.get("model") or metrics.get("model") or "")),
+    )
+
+
+def hub_name(model: str) -> str | None:
+    """The name on the hub; None for a local folder."""
+    if model in ALIASES:
+        return ALIASES[model].hub_id
+    return model if _HUB_NAME.fullmatch(model) and not Path(model).exists() else None
+
+
+def _private_config(config: Record) -> Record:
+    private: Record = privacy.scrub_values(config)
+    if isinstance(config.get("task"), dict) and "labels" in config["task"]:
+        private["task"]["labels"] = config["task"]["labels"]  # a label is a name, whatever it looks like
+    return private
+
+
+def _private_metrics(metrics: Record) -> Record:
+    private = {**privacy.scrub_values(metrics), "validation": metrics.get("validation"), "test": metrics.get("test")}
+    if metrics.get("command"):
+        private["command"] = privacy.scrub_command(str(metrics["command"]))
+    return private
+
+
+def _mapping(path: Path) -> Record:
+    if not path.is_file():
+        return {}
+    text = path.read_text(encoding="utf-8")
+    content = yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
+    if not isinstance(content, dict):
+        fault = f"a mapping was expected, not {type(content).__name__}"
+        raise RunDirectoryError(fault, where=path.name, fix="train again to mend it")
+    return content
+
+
+def _json_lines(path: Path) -> Iterator[Record]:
+    """The objects of a file of lines; an unfinished last line is what an interruption leaves, and is no error."""
+    lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    for number, line in enumerate(lines, 1):
+        try:
+            value = json.loads(line) if line.strip() else None
+        except json.JSONDecodeError as error:
+            if number == len(lines):
+                return
+            where = f"{path.name}, line {number}"
+            raise RunDirectoryError(f"no JSON ({error.msg})", where=where, fix="drop the line") from error
+        if isinstance(value, dict):
+            yield value
+
+
+def _history(path: Path) -> tuple[list[Record], list[Record]]:
+    """Lines of training and of evaluation, by step; of a step that a resume repeated, the later line counts."""
+    training: dict[float, Record] = {}
+    evaluations: dict[float, Record] = {}
+    for line in _json_lines(path) if path.is_file() else ():
+        kind = evaluations if isinstance(line.get("validation"), dict) else training
+        kind[line.get("step") or 0] = line
+    return [training[step] for step in sorted(training)], [evaluations[step] for step in sorted(evaluations)]
+
+
+def _predictions(folder: Path) -> tuple[str, list[Record] | None]:
+    for split in ("test", "validation"):
+        if (folder / f"{split}.jsonl").is_file():
+            return split, list(_json_lines(folder / f"{split}.jsonl"))
+    return "test", None

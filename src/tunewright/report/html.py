@@ -1,0 +1,64 @@
+"""The report of a run: one HTML file that needs no network, no script and no other file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from . import course, origin, outcome
+from .files import RunFiles, read
+from .markup import Markup, clean, element, join
+from .style import CSS
+
+# Nothing is fetched and nothing runs, whatever a text of the data might hold.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_HEADING = re.compile(r'<section id="([\w-]+)"[^>]*><h2[^>]*>([^<]*)</h2>')
+
+
+def render(run: Path) -> str:
+    """The page of a run's directory. Raises RunDirectoryError where the directory holds no run."""
+    return page(read(run))
+
+
+def page(files: RunFiles) -> str:
+    """The page of what a run left behind."""
+    sections = [
+        course.course(files),
+        outcome.classes(files),
+        outcome.confusion(files),
+        outcome.calibration(files),
+        outcome.mistakes(files),
+        origin.ledger(files),
+        origin.cost(files),
+        origin.repeat(files),
+        origin.use(files),
+    ]
+    top = [outcome.headline(files), outcome.tiles(files), outcome.warnings(files), _contents(sections)]
+    title = f"{files.config.get('model') or 'Model'} on {outcome.source(files)}: run report"
+    body = element("body", element("main", *top, *sections, _footer(files)))
+    return f'<!DOCTYPE html>\n<html lang="en">\n{_head(title)}\n{body}\n</html>\n'
+
+
+def _head(title: str) -> Markup:
+    return join([
+        Markup('<head><meta charset="utf-8">'),
+        Markup(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
+        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+        Markup('<meta name="color-scheme" content="light dark"><meta name="robots" content="noindex">'),
+        element("title", title),
+        element("style", Markup(CSS)),
+        Markup("</head>"),
+    ])  # fmt: skip
+
+
+def _contents(sections: list[Markup]) -> Markup:
+    """Links to the sections that are there."""
+    found = [match for section in sections if (match := _HEADING.match(section))]
+    links = (element("a", Markup(match[2]), href=f"#{match[1]}") for match in found)
+    return element("nav", *links, aria_label="Sections")
+
+
+def _footer(files: RunFiles) -> Markup:
+    version = (files.metrics.get("versions") or {}).get("tunewright")
+    made = f"Made by Tunewright {clean(version)}" if version else "Made by Tunewright"
+    return element("footer", f"{made} from the files of {files.name}. The model card is README.md beside this file.")

@@ -1,0 +1,140 @@
+"""Numbers, dates and names as a person reads them. Pure functions: value in, text out."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+NOTHING = "–"  # stands for a value that is not there or is not a finite number
+NARROW = "\N{NARROW NO-BREAK SPACE}"
+
+_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+           "December")  # fmt: skip
+_SCORES = {
+    "loss": "Log loss",
+    "accuracy": "Accuracy",
+    "f1_macro": "Macro F1",
+    "f1_micro": "Micro F1",
+    "f1_weighted": "Weighted F1",
+    "f1_samples": "Samples F1",
+    "precision_macro": "Macro precision",
+    "recall_macro": "Macro recall",
+    "precision_micro": "Micro precision",
+    "recall_micro": "Micro recall",
+    "mcc": "Matthews correlation",
+    "exact_match": "Exact match",
+    "average_precision_macro": "Macro average precision",
+    "calibration_error": "Calibration error",
+}
+_TASKS = {"sequence_classification": "Text classification"}
+_STRATEGIES = {"full": "full fine-tuning", "feature_extraction": "a frozen encoder with a trained head", "lora": "LoRA"}
+
+
+def finite(value: Any) -> float | None:
+    """The value as a finite float, or None: null, NaN, infinity, text and booleans are no numbers."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def score(value: Any, digits: int = 3) -> str:
+    """0.9333 is `0.933`."""
+    number = finite(value)
+    return NOTHING if number is None else f"{number:.{digits}f}"
+
+
+def percent(share: Any, digits: int = 1) -> str:
+    """A share from 0 to 1 is a percentage: 0.9333 is `93.3 %`."""
+    number = finite(share)
+    return NOTHING if number is None else f"{100 * number:.{digits}f}{NARROW}%"
+
+
+def share(value: Any) -> str:
+    """A share that may be tiny: 0.0066 is `0.66 %`, 1 is `100 %`."""
+    number = finite(value)
+    if number is None:
+        return NOTHING
+    return percent(number, 0 if number >= 0.995 else 1 if number >= 0.1 else 2)
+
+
+def count(value: Any) -> str:
+    """12345 is `12 345`, with narrow spaces that do not break."""
+    number = finite(value)
+    return NOTHING if number is None else f"{round(number):,}".replace(",", NARROW)
+
+
+def plural(value: Any, one: str, many: str | None = None) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{count(value)} {one if value == 1 else many or one + 's'}"
+
+
+def compact(value: Any) -> str:
+    """22713216 is `22.7 M`."""
+    number = finite(value)
+    if number is None:
+        return NOTHING
+    for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= size:
+            return f"{number / size:.3g}{NARROW}{unit}"
+    return f"{number:.3g}"
+
+
+def duration(seconds: Any) -> str:
+    """31.2 is `31 s`, 4000 is `1 h 7 min`."""
+    number = finite(seconds)
+    if number is None:
+        return NOTHING
+    if number < 9.95:
+        return f"{number:.1f}{NARROW}s"
+    whole = round(number)
+    if whole < 60:
+        return f"{whole}{NARROW}s"
+    if whole < 3600:
+        return f"{whole // 60}{NARROW}min {whole % 60}{NARROW}s"
+    return f"{whole // 3600}{NARROW}h {whole % 3600 // 60}{NARROW}min"
+
+
+def memory(megabytes: Any) -> str:
+    """1234 (MB) is `1.2 GB`."""
+    number = finite(megabytes)
+    if number is None:
+        return NOTHING
+    return f"{number / 1000:.1f}{NARROW}GB" if number >= 1000 else f"{number:.0f}{NARROW}MB"
+
+
+def date(created: Any) -> str:
+    """An ISO 8601 moment is `20 November 2026, 20:00 UTC`; what cannot be read is given back."""
+    try:
+        moment = datetime.fromisoformat(str(created))
+    except ValueError:
+        return str(created)
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC)
+    zone = " UTC" if moment.tzinfo is not None else ""
+    return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}, {moment:%H:%M}{zone}"
+
+
+def score_name(key: str) -> str:
+    """`f1_macro` is `Macro F1`."""
+    return _SCORES.get(key, key.replace("_", " ").capitalize())
+
+
+def task_name(kind: Any) -> str:
+    """`sequence_classification` is `Text classification`."""
+    return _TASKS.get(str(kind), str(kind or "training").replace("_", " ").capitalize())
+
+
+def strategy_name(kind: Any) -> str:
+    """`full` is `full fine-tuning`."""
+    return _STRATEGIES.get(str(kind), str(kind or "unknown strategy").replace("_", " "))
+
+
+def shorten(text: str, limit: int) -> str:
+    """At most `limit` characters; the last is an ellipsis where something was cut."""
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def listing(names: list[str]) -> str:
+    """`a, b and c`."""
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1] if names else ""

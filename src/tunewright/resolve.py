@@ -1,0 +1,82 @@
+"""Resolving what was left to us: `auto` becomes a number, and the numbers become run.yaml."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from .config import RunConfig, parse_yaml
+from .errors import ConfigError
+from .intake import Intake
+from .models import Source, widths
+from .strategies.base import Scale, Strategy
+from .tasks.base import Encoded, Task
+
+MICRO_TOKENS = 16_384  # tokens in one forward pass that any machine holds for a small encoder
+
+
+def effective_task(task: Task, strategy: Strategy, source: Source) -> Task:
+    """The task as it will be run with this model; refused pairs end here, before weights are loaded."""
+    task = task.settle(source, strategy.head_only)
+    reason = strategy.refuses(source.config, task)
+    if reason:
+        raise ConfigError(f"{strategy.kind} with {task.kind} is refused: {reason}", where="strategy.kind")
+    return task
+
+
+def resolve(
+    config: RunConfig, run: Path, intake: Intake, task: Task, source: Source, tokenizer: Any
+) -> tuple[RunConfig, dict[str, Encoded]]:
+    """The configuration without a single `auto`, and the encoded splits.
+
+    Raises:
+        ConfigError: a length that the model can't read.
+    """
+    limit = source.max_length
+    max_length = limit if config.data.max_length == "auto" else config.data.max_length
+    positions = getattr(source.config, "max_position_embeddings", None)
+    if max_length < 4 or (positions and max_length > positions):
+        raise ConfigError(f"{max_length} tokens", where="data.max_length", fix=f"choose 4 to {positions or 'more'}")
+    encoded = {name: task.encode(split.rows, tokenizer, max_length) for name, split in intake.splits.items()}
+    training = resolve_training(config, len(intake.splits["train"].rows), widths(source.config)[0], encoded["train"])
+    roles = intake.roles
+    data = config.data.model_copy(
+        update={
+            "text": roles.text,
+            "label": roles.label,
+            "label_delimiter": roles.delimiter,
+            "max_length": max_length,
+        }
+    )
+    return config.model_copy(update={"task": task, "data": data, "training": training, "out": str(run)}), encoded
+
+
+def resolve_training(config: RunConfig, num_rows: int, hidden_size: int, train: Encoded) -> Any:
+    training = config.training
+    defaults = config.strategy.defaults(Scale(hidden_size, num_rows))
+    batch_size = defaults.batch_size if training.batch_size == "auto" else training.batch_size
+    longest = max(item.num_tokens for item in train.features)
+    fits = max(1, MICRO_TOKENS // longest)
+    micro = min(batch_size, fits) if training.micro_batch_size == "auto" else min(training.micro_batch_size, batch_size)
+    return training.model_copy(
+        update={
+            "epochs": defaults.epochs if training.epochs == "auto" else training.epochs,
+            "learning_rate": defaults.learning_rate if training.learning_rate == "auto" else training.learning_rate,
+            "batch_size": batch_size,
+            "micro_batch_size": micro,
+        }
+    )
+
+
+def resumed_precision(run: Path) -> str | None:
+    """The precision of the run that is being continued."""
+    try:
+        raw = parse_yaml((run / "run.yaml").read_text(encoding="utf-8"), str(run / "run.yaml"))
+        return str(raw["training"]["precision"])
+    except (OSError, KeyError, TypeError):
+        return None
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())

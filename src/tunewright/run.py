@@ -1,0 +1,425 @@
+"""The story of a run: config -> data -> task.encode -> model -> strategy.apply -> fit -> evaluate -> artifact -> report."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import artifact, models, report
+from .config import RunConfig, dump
+from .directory import CHECKPOINTS, METRICS, claimed, default_out, is_finished
+from .errors import CheckpointError, ConfigError, ModelError
+from .evaluation import outputs_of, scalars
+from .files import digest, read_json, write_json, write_text
+from .intake import Intake, take_in
+from .layers import layer_map
+from .outcome import ledger_of, metrics_of, write_predictions
+from .predict import Predictor
+from .resolve import effective_task, resolve, resumed_precision
+from .strategies.base import ParameterGroup, Strategy
+from .tasks.base import Encoded, Metric, Task
+from .training import precision as arithmetic
+from .training.callbacks import Callback, EarlyStopping, History, OverfittingWarning
+from .training.checkpoint import Checkpoints, continue_run, start_run
+from .training.features import features_of, key_of
+from .training.head import Split as HeadSplit
+from .training.head import fit_head
+from .training.loop import Data, Plan, fit, load_weights
+from .training.progress import Listener
+from .training.state import State, best_evaluation
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from torch import nn
+
+HISTORY = "history.jsonl"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run. `metrics` is the content of metrics.json."""
+
+    path: Path
+    metrics: dict[str, Any]
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """Answers texts; loaded from the run's directory, so it is what will be served."""
+        return Predictor.load(self.path)
+
+
+@dataclass
+class Session:
+    """What the chapters of one run share."""
+
+    config: RunConfig
+    run: Path
+    intake: Intake
+    source: models.Source
+    task: Task
+    tokenizer: Any
+    encoded: dict[str, Encoded]
+    accelerator: Accelerator
+    precision: arithmetic.Precision
+    listener: Listener
+    started: float
+
+    @property
+    def strategy(self) -> Strategy:
+        return self.config.strategy
+
+    @property
+    def collate(self) -> Any:
+        return partial(self.task.collate, tokenizer=self.tokenizer)
+
+    @property
+    def is_main(self) -> bool:
+        return bool(self.accelerator.is_main_process)
+
+    def references(self, split: str) -> list[Any]:
+        return [item.label for item in self.encoded[split].features]
+
+    def outputs(self, model: nn.Module, split: str) -> list[Any]:
+        """Raw outputs of a split, in fp32, from every process's share."""
+        show = partial(self.listener.progress, f"evaluating {split}") if self.is_main else None
+        return outputs_of(
+            model, self.task, self.encoded[split], self.collate, self.accelerator.device, self.accelerator, show
+        )
+
+
+def train(
+    config: RunConfig,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    allow_missing: tuple[str, ...] = (),
+    listener: Listener | None = None,
+) -> RunResult:
+    """Trains, evaluates, saves and documents one model.
+
+    Args:
+        resume: continue the run in `config.out` from its newest whole checkpoint.
+        overwrite: replace the run in `config.out`.
+        allow_missing: "optimizer" continues from a checkpoint whose optimizer file is gone.
+        listener: hears of progress; None is silent.
+
+    Raises:
+        TunewrightError: the user can fix it; see errors.py.
+        Interrupted: by a signal, after a checkpoint.
+    """
+    listener, started = listener or Listener(), time.perf_counter()
+    run = Path(config.out) if config.out else default_out(config.data.train, config.strategy.kind, resume)
+    accelerator = make_accelerator()
+    with only_one_process(accelerator, run, resume, overwrite):
+        if resume and is_finished(run):
+            listener.note(f"{run} is finished already")
+            return RunResult(run, read_json(run / METRICS))
+        intake = take_in(config)
+        source = models.locate(config.model, config.trust_remote_code)
+        task = effective_task(intake.task, config.strategy, source)
+        tokenizer = models.load_tokenizer(source)
+        config, encoded = resolve(config, run, intake, task, source, tokenizer)
+        precision = choose_precision(config, run, source, accelerator, resume)
+        config = with_precision(config, precision)
+        session = Session(
+            config, run, intake, source, task, tokenizer, encoded, accelerator, precision, listener, started
+        )
+        return carry_out(session, resume, allow_missing)
+
+
+def carry_out(session: Session, resume: bool, allow_missing: tuple[str, ...]) -> RunResult:
+    """The second half: everything is decided, the model is loaded, trained, measured, saved and described."""
+    tell(session)
+    checkpoints = open_checkpoints(session, resume)
+    if session.is_main:
+        write_text(session.run / "run.yaml", dump(session.config))
+        write_json(session.run / "data.json", ledger_of(session))
+    model = make_model(session)
+    if session.strategy.head_only:
+        state = train_head(session, model)
+    else:
+        state = train_loop(session, model, checkpoints, resume, allow_missing)
+    session.task = tune(session, model)
+    outputs = {name: session.outputs(model, name) for name in ("validation", "test") if name in session.encoded}
+    if not session.is_main:
+        return RunResult(session.run, {})
+    save_artifact(session, model)
+    prove_parity(session, outputs)
+    write_predictions(session, outputs)
+    metrics = metrics_of(session, model, state, outputs)
+    write_json(session.run / METRICS, metrics)
+    report.write(session.run)
+    return RunResult(session.run, metrics)
+
+
+def make_accelerator() -> Accelerator:
+    """Accelerate's view of the processes and devices of this launch."""
+    from accelerate import Accelerator
+    from accelerate.utils import DistributedType
+
+    accelerator = Accelerator()
+    known = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
+    if accelerator.distributed_type not in known:
+        what = f"{accelerator.distributed_type.value} is not supported yet"
+        raise ConfigError(what, where="accelerate", fix="launch with one process, or with DDP (--multi_gpu, --cpu)")
+    return accelerator
+
+
+@contextlib.contextmanager
+def only_one_process(accelerator: Accelerator, run: Path, resume: bool, overwrite: bool) -> Iterator[None]:
+    """The main process claims the directory; the others wait until it has."""
+    with contextlib.ExitStack() as stack:
+        if accelerator.is_main_process:
+            stack.enter_context(claimed(run, resume, overwrite))
+        accelerator.wait_for_everyone()
+        yield
+
+
+def choose_precision(
+    config: RunConfig, run: Path, source: models.Source, accelerator: Accelerator, resume: bool
+) -> arithmetic.Precision:
+    """By a probe; a resumed run keeps what it had, even if the machine's mood has changed; all processes agree."""
+    wanted = resumed_precision(run) if resume and config.training.precision == "auto" else config.training.precision
+    width, depth = models.widths(source.config)
+    chosen = arithmetic.choose(wanted or "auto", width, depth, accelerator.device)
+    if accelerator.num_processes > 1:
+        from accelerate.utils import broadcast_object_list
+
+        chosen = broadcast_object_list([chosen])[0]
+    return chosen
+
+
+def with_precision(config: RunConfig, precision: arithmetic.Precision) -> RunConfig:
+    return config.model_copy(update={"training": config.training.model_copy(update={"precision": precision.name})})
+
+
+def tell(session: Session) -> None:
+    """Says what was inferred and resolved, before the long work begins."""
+    if not session.is_main:
+        return
+    task, training = session.task, session.config.training
+    sizes = ", ".join(f"{len(split.rows)} {name}" for name, split in session.intake.splits.items())
+    for note in session.intake.notes:
+        session.listener.note(note)
+    pooling = getattr(task, "pooling", None)
+    session.listener.note(f"rows: {sizes}; {len(getattr(task, 'labels', ()) or ())} labels; pooling: {pooling}")
+    if not session.strategy.head_only:
+        session.listener.note(
+            f"{session.strategy.kind}: {training.epochs:g} epochs, batch size {training.batch_size}, learning rate "
+            f"{training.learning_rate:g}, {training.precision} ({session.precision.note})"
+        )
+
+
+def fingerprint(session: Session) -> dict[str, Any]:
+    """What must be the same for a run to be continued (R6). Where it is stored or how often saved may change."""
+    free = {"out", "data", "training"}
+    settings = session.config.model_dump(mode="json")
+    training = {
+        f"training.{key}": value
+        for key, value in settings["training"].items()
+        if key not in ("keep_checkpoints", "checkpoint_every")
+    }
+    rows = {
+        f"data.{name}": digest([(row.text, row.label) for row in split.rows])[:16]
+        for name, split in session.intake.splits.items()
+    }
+    origin = {"model weights": session.source.fingerprint[:16], "tokenizer": session.source.tokenizer_fingerprint[:16]}
+    others = {key: value for key, value in settings.items() if key not in free}
+    return {**others, "data.max_length": settings["data"]["max_length"], **training, **rows, **origin}
+
+
+def open_checkpoints(session: Session, resume: bool) -> Checkpoints:
+    """The run's checkpoints: continued, or begun."""
+    folder = session.run / CHECKPOINTS
+    run_id = continue_run(folder, fingerprint(session)) if resume else None
+    if run_id is None and session.is_main:
+        if resume:
+            session.listener.note(f"{session.run}: no run to continue; starting from the beginning")
+        run_id = start_run(folder, fingerprint(session))
+    if session.accelerator.num_processes > 1:
+        from accelerate.utils import broadcast_object_list
+
+        run_id = broadcast_object_list([run_id])[0]
+    return Checkpoints(folder, str(run_id), session.config.training.keep_checkpoints)
+
+
+def make_model(session: Session) -> nn.Module:
+    """The pretrained model with new parts drawn by the run's seed, changed by the strategy, on its device."""
+    import torch
+
+    training = session.config.training
+    torch.manual_seed(training.seed)
+    if training.dropout is not None:
+        models.set_dropout(session.source.config, training.dropout)
+    model = session.task.build(session.source)
+    if training.gradient_checkpointing:
+        models.checkpoint_gradients(model)
+    return session.strategy.apply(model, session.task).to(session.accelerator.device)
+
+
+def train_head(session: Session, model: Any) -> State:
+    """Features once, then a convex problem. Nothing to checkpoint: the features are cached, the rest takes seconds."""
+    state = State(total_steps=1, steps_per_epoch=1)
+    history = History(session.run / HISTORY, every=1)
+    if session.is_main:
+        history.on_start(state)
+    began = time.perf_counter()
+    parts = {name: head_split(session, model, name) for name in ("train", "validation") if name in session.encoded}
+    state.fit_seconds = time.perf_counter() - began
+    strengths = session.strategy.regularisation  # type: ignore[attr-defined]
+    log = history.write if session.is_main else (lambda line: None)
+    return fit_head(model.head, session.task, parts["train"], parts.get("validation"), strengths, state, log)
+
+
+def head_split(session: Session, model: Any, name: str) -> HeadSplit:
+    """One split's cached features and targets."""
+    origin = {
+        "model": session.source.fingerprint,
+        "tokenizer": session.source.tokenizer_fingerprint,
+        "pooling": getattr(session.task, "pooling", None),
+        "arithmetic": arithmetic.current(),
+    }
+    encoded = session.encoded[name]
+    show = partial(session.listener.progress, f"features of {name}") if session.is_main else None
+    key = key_of(encoded, **origin)
+    values, cached = features_of(model, encoded, session.collate, session.accelerator.device, key, show)
+    if session.is_main:
+        session.listener.note(f"features of {name}: {values.shape[0]} x {values.shape[1]}{', cached' if cached else ''}")
+    return HeadSplit(values, session.references(name))
+
+
+def train_loop(
+    session: Session, model: nn.Module, checkpoints: Checkpoints, resume: bool, allow_missing: tuple[str, ...]
+) -> State:
+    """The one loop, from the newest checkpoint where there is one, and back to the best weights."""
+    plan = plan_of(session)
+    training = session.config.training
+    groups = session.strategy.groups(model, layer_map(model), float(training.learning_rate), training.weight_decay)
+    state = State(total_steps=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
+    checkpoint = checkpoints.newest(state.warn, allow_missing) if resume else None
+    if resume and session.is_main:
+        at = f"continuing from step {checkpoint.state['step']}" if checkpoint else "no checkpoint yet: from the beginning"
+        for text in (*state.warnings, at):
+            session.listener.note(text)
+    found = fit(
+        resume=checkpoint,
+        model=model,
+        task=session.task,
+        data=Data(session.encoded["train"], session.collate, [row.number for row in session.intake.splits["train"].rows]),
+        plan=plan,
+        groups=groups,
+        precision=session.precision,
+        accelerator=session.accelerator,
+        checkpoints=checkpoints,
+        evaluate=partial(validate, session, model) if "validation" in session.encoded else None,
+        callbacks=callbacks_of(session, plan),
+        state=state,
+    )
+    restore_best(session, groups, checkpoints, found)
+    return found
+
+
+def plan_of(session: Session) -> Plan:
+    """The resolved numbers of the loop."""
+    training = session.config.training
+    per_epoch = -(-len(session.encoded["train"].features) // int(training.batch_size))
+    total = training.max_steps or max(1, round(per_epoch * float(training.epochs)))
+    every = {
+        name: per_epoch if value == "epoch" else int(value)
+        for name in ("evaluate_every", "checkpoint_every")
+        for value in [getattr(training, name)]
+    }
+    return Plan(
+        seed=training.seed,
+        batch_size=int(training.batch_size),
+        micro_batch_size=int(training.micro_batch_size),
+        total_steps=total,
+        steps_per_epoch=per_epoch,
+        schedule=training.schedule,
+        warmup=training.warmup,
+        max_gradient_norm=training.max_gradient_norm,
+        **every,
+    )
+
+
+def validate(session: Session, model: nn.Module) -> dict[str, Any]:
+    """The one-number scores on validation."""
+    outputs, references = session.outputs(model, "validation"), session.references("validation")
+    return scalars(session.task.tune(outputs, references).score(outputs, references))
+
+
+def callbacks_of(session: Session, plan: Plan) -> Sequence[Callback]:
+    every = max(1, plan.total_steps // 400)
+    made: list[Callback] = [History(session.run / HISTORY, every), OverfittingWarning(), *session.strategy.callbacks()]
+    early = session.config.training.early_stopping
+    if early is not None:
+        made.append(EarlyStopping(metric_of(early.metric, session.task), early.patience, early.min_delta))
+    return [*made, session.listener]
+
+
+def metric_of(name: str, task: Task) -> Metric:
+    """A score to stop by; losses and errors are better when lower."""
+    if name == "auto":
+        return task.metric
+    return Metric(name, higher_is_better=not ("loss" in name or "error" in name))
+
+
+def restore_best(
+    session: Session, groups: Sequence[ParameterGroup], checkpoints: Checkpoints, state: State
+) -> None:
+    """Loads the weights of the best evaluation, unless they are the last ones anyway (R8)."""
+    best = best_evaluation(state.evaluations, session.task.metric)
+    if best is None or best["step"] == state.step:
+        return
+    session.accelerator.wait_for_everyone()
+    checkpoint = checkpoints.at(best["step"])
+    if checkpoint is None:
+        raise CheckpointError(f"the best checkpoint (step {best['step']}) is gone", where=str(session.run), fix="train again")
+    load_weights(groups, checkpoint)
+
+
+def tune(session: Session, model: nn.Module) -> Task:
+    """Decision parameters from validation; the task as it was where there is none."""
+    if "validation" not in session.encoded:
+        return session.task
+    return session.task.tune(session.outputs(model, "validation"), session.references("validation"))
+
+
+def save_artifact(session: Session, model: nn.Module) -> None:
+    roles = session.intake.roles
+    columns = {"text": list(roles.text), "label": list(roles.label), "label_delimiter": roles.delimiter}
+    max_length = int(session.config.data.max_length)
+    artifact.save(
+        session.run / "model", model, session.tokenizer, session.task, session.strategy, session.source, max_length, columns
+    )
+
+
+def prove_parity(session: Session, outputs: dict[str, list[Any]]) -> None:
+    """Loads what was saved and asks it again: what is served must be what was trained.
+
+    Raises:
+        ModelError: a logit differs by more than rounding.
+    """
+    import numpy as np
+
+    name = next(iter(outputs), None)
+    if name is None:
+        return
+    rows = session.intake.splits[name].rows[:32]
+    served = Predictor.load(session.run, session.config.trust_remote_code).outputs(rows)
+    gap = float(np.abs(np.stack(served) - np.stack(outputs[name][: len(rows)])).max())
+    if gap > 1e-3:
+        what = f"the saved model answers differently (largest difference of a logit: {gap:.2g})"
+        raise ModelError(what, where=str(session.run / "model"), fix="report this with run.yaml")
+
+
+def command_line() -> str:
+    """How this process was called, for the record."""
+    return shlex.join(["tunewright", *sys.argv[1:]]) if "tunewright" in Path(sys.argv[0]).name else "tunewright train run.yaml"

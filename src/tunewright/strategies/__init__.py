@@ -1,0 +1,1 @@
+"""Strategies: which parameters train, how the model is changed, at which rates. One module per member."""

@@ -1,0 +1,1 @@
+"""Tasks: what the rows mean. One module per member."""

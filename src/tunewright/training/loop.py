@@ -1,0 +1,321 @@
+"""The one loop. It knows neither tasks nor strategies: sums, counts, steps, checkpoints.
+
+The gradient of a step is the sum over all its micro-batches and processes, divided by the step's total count:
+8x1, 4x2, 1x8 and two processes give the same update (N2). Every step seeds its generators from
+(seed, step, process), so that a resumed run draws the same dropout as an uninterrupted one (R5).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data.sampler import Rows, epoch_steps, micro_batches
+from ..errors import DivergedError, Interrupted
+from ..strategies.base import ParameterGroup
+from ..tasks.base import Batch, Encoded, Task
+from . import optim
+from .callbacks import Callback
+from .checkpoint import Checkpoint, Checkpoints
+from .precision import Precision
+from .signals import StopRequest
+from .state import State, best_evaluation
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+    from torch import Tensor, nn
+
+Evaluate = Callable[[], dict[str, Any]]  # scores on validation, in fp32
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The numbers that a run was resolved to.
+
+    Args:
+        batch_size: rows per optimizer step on all devices.
+        micro_batch_size: rows per forward pass.
+        total_steps: optimizer steps.
+        evaluate_every, checkpoint_every: optimizer steps.
+    """
+
+    seed: int
+    batch_size: int
+    micro_batch_size: int
+    total_steps: int
+    steps_per_epoch: int
+    schedule: str
+    warmup: float
+    max_gradient_norm: float
+    evaluate_every: int
+    checkpoint_every: int
+
+
+@dataclass
+class Data:
+    """Encoded rows and how to put some of them together."""
+
+    encoded: Encoded
+    collate: Callable[[Sequence[Any]], Batch]
+    numbers: Sequence[int]  # of the rows in their file, for messages
+
+
+@dataclass
+class Loop:
+    """One run of the loop; `fit` makes and runs it."""
+
+    model: nn.Module
+    task: Task
+    data: Data
+    plan: Plan
+    groups: Sequence[ParameterGroup]
+    precision: Precision
+    accelerator: Accelerator
+    checkpoints: Checkpoints | None
+    evaluate: Evaluate | None
+    callbacks: Sequence[Callback]
+    state: State
+    saved_step: int | None = None
+    optimizer: Any = field(init=False)
+    wrapped: Any = field(init=False)
+    scaler: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        import torch
+
+        self.lengths = np.asarray(self.data.encoded.lengths)
+        self.steps_of = lru_cache(maxsize=2)(self.steps_of_epoch)
+        self.parameters = [value for group in self.groups for value in group.parameters.values()]
+        self.wrapped = self.accelerator.prepare(self.model)
+        self.optimizer = optim.adamw(self.groups)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.name == "fp16")
+
+    @property
+    def device(self) -> torch.device:
+        return self.accelerator.device
+
+    def steps_of_epoch(self, epoch: int) -> list[Rows]:
+        return epoch_steps(self.lengths, self.plan.batch_size, self.plan.seed, epoch)
+
+    def run(self) -> State:
+        """Trains to the end, from wherever the state stands."""
+        stop = StopRequest()
+        started, before = time.perf_counter(), self.state.fit_seconds
+        self.each(lambda callback: callback.on_start(self.state))
+        with stop:
+            while True:
+                self.state.fit_seconds = before + time.perf_counter() - started
+                self.evaluate_if_due()
+                ended = self.state.finished or self.state.stopped == "early"
+                stopping = self.agreed(stop)
+                self.save_if_due(ended or stopping is not None)
+                if ended:
+                    break
+                if stopping is not None:
+                    raise Interrupted(stopping, self.saved_step)
+                self.step()
+        self.state.fit_seconds = before + time.perf_counter() - started
+        self.state.stopped = "early" if self.state.stopped == "early" else "completed"
+        self.each(lambda callback: callback.on_end(self.state))
+        return self.state
+
+    def each(self, event: Callable[[Callback], Any]) -> bool:
+        """Tells every callback on the main process; True if one asks to stop."""
+        if not self.accelerator.is_main_process:
+            return False
+        return any([bool(event(callback)) for callback in self.callbacks])
+
+    def agreed(self, stop: StopRequest) -> int | None:
+        """The signal that any process received, known to all of them."""
+        number = stop.signal_number or 0
+        if self.accelerator.num_processes > 1:
+            import torch
+
+            number = int(self.accelerator.gather(torch.tensor([number], device=self.device)).max())
+        return number or None
+
+    # --- one step -----------------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """One optimizer step."""
+        self.wrapped.train()
+        factor = optim.schedule_factor(self.state.step, self.plan.total_steps, self.plan.warmup, self.plan.schedule)
+        rates = optim.set_rates(self.optimizer, factor)
+        started = time.perf_counter()
+        batches, share = self.batches()
+        self.seed_step()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.backward(batches, share)
+        self.scaler.unscale_(self.optimizer)
+        norm = optim.clip(self.parameters, self.plan.max_gradient_norm)
+        self.require_finite(loss, norm, batches)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.state.step += 1
+        self.log(loss, norm, rates, batches, time.perf_counter() - started)
+
+    def batches(self) -> tuple[list[Batch], float]:
+        """This process's micro-batches of the coming step, and 1, or 0 where a short step left it without rows."""
+        epoch, place = divmod(self.state.step, self.plan.steps_per_epoch)
+        rows = self.steps_of(epoch)[place]
+        process, processes = self.accelerator.process_index, self.accelerator.num_processes
+        micros = micro_batches(rows, self.lengths, self.plan.micro_batch_size, process, processes)
+        chosen = micros or [rows[:1]]  # a process without rows must still join in the reduction
+        features = self.data.encoded.features
+        return [self.data.collate([features[row] for row in micro]).to(self.device) for micro in chosen], float(bool(micros))
+
+    def backward(self, batches: list[Batch], share: float) -> Tensor:
+        """() the step's mean loss; leaves its gradient, summed over processes, in the parameters."""
+        import torch
+
+        count = self.summed(sum((self.task.weight(batch) for batch in batches), torch.zeros((), device=self.device)) * share)
+        total = torch.zeros((), device=self.device)
+        for place, batch in enumerate(batches):
+            with self.syncing(place == len(batches) - 1):
+                with self.precision.autocast(self.device):
+                    loss = self.task.loss(self.wrapped, batch).sum * share
+                # DDP averages gradients over processes; times their number makes it the sum again
+                self.scaler.scale(loss / count * self.accelerator.num_processes).backward()
+            total += loss.detach()
+        return self.summed(total) / count
+
+    def syncing(self, last: bool) -> Any:
+        """Gradients travel between processes with the last micro-batch only."""
+        import contextlib
+
+        return contextlib.nullcontext() if last else self.accelerator.no_sync(self.wrapped)
+
+    def summed(self, value: Tensor) -> Tensor:
+        """A () tensor summed over the processes."""
+        if self.accelerator.num_processes == 1:
+            return value
+        return self.accelerator.reduce(value, reduction="sum")
+
+    def seed_step(self) -> None:
+        import torch
+
+        entropy = np.random.SeedSequence([self.plan.seed, self.state.step, self.accelerator.process_index])
+        torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
+
+    def require_finite(self, loss: Tensor, norm: Tensor, batches: list[Batch]) -> None:
+        """N1: never steps on a loss or gradient that is no number. An fp16 overflow is the scaler's, while it has room."""
+        overflow = self.precision.name == "fp16" and self.scaler.get_scale() > 1
+        loss_is_finite = bool(loss.isfinite())
+        if loss_is_finite and (bool(norm.isfinite()) or overflow):
+            return
+        rows = ", ".join(str(self.data.numbers[row]) for batch in batches for row in batch.rows)
+        what = f"{'gradient' if loss_is_finite else 'loss'} is not finite at step {self.state.step + 1}"
+        kept = f"; the checkpoint of step {self.saved_step} is kept" if self.saved_step else ""
+        fix = f"lower training.learning_rate, or look at these rows{kept}"
+        raise DivergedError(what, where=f"training rows {rows}", fix=fix)
+
+    def log(self, loss: Tensor, norm: Tensor, rates: dict[str, float], batches: list[Batch], seconds: float) -> None:
+        processes = self.accelerator.num_processes
+        tokens = sum(batch.num_tokens for batch in batches) * processes
+        rows = sum(len(batch.rows) for batch in batches) * processes
+        line = {
+            **{"step": self.state.step, "epoch": round(self.state.epoch, 4), "loss": float(loss)},
+            "learning_rate": rates if len(set(rates.values())) > 1 else next(iter(rates.values())),
+            **{"gradient_norm": float(norm), "tokens_per_second": round(tokens / seconds, 1)},
+            **{"rows_per_second": round(rows / seconds, 1), "memory_mb": peak_memory_mb()},
+        }
+        self.each(lambda callback: callback.on_step(self.state, line))
+
+    # --- between steps ------------------------------------------------------------------------------------------
+
+    def evaluate_if_due(self) -> None:
+        """Evaluates once at each due step; also after a resume that fell between the step and its evaluation."""
+        due = self.state.step > 0 and (self.state.step % self.plan.evaluate_every == 0 or self.state.finished)
+        if self.evaluate is None or not due or self.state.evaluated_step == self.state.step:
+            return
+        scores = self.evaluate()
+        log = {"step": self.state.step, "epoch": round(self.state.epoch, 4), "validation": scores}
+        self.state.evaluations.append(log)
+        if self.each(lambda callback: callback.on_evaluate(self.state, log)):
+            self.state.stopped = "early"
+        if self.accelerator.num_processes > 1:
+            from accelerate.utils import broadcast_object_list
+
+            self.state.stopped = broadcast_object_list([self.state.stopped])[0]
+
+    def save_if_due(self, ending: bool) -> None:
+        """Saves at due steps, at a new best, and before the loop is left."""
+        if self.checkpoints is None or self.state.step == 0 or self.saved_step == self.state.step:
+            return
+        best = best_evaluation(self.state.evaluations, self.task.metric)
+        best_step = best["step"] if best else None
+        due = self.state.step % self.plan.checkpoint_every == 0 or best_step == self.state.step
+        if not (due or ending):
+            return
+        self.saved_step = self.state.step
+        if self.accelerator.is_main_process:
+            path = self.save()
+            self.checkpoints.prune(best_step)
+            self.each(lambda callback: callback.on_checkpoint(self.state, path))
+        self.accelerator.wait_for_everyone()
+
+    def save(self) -> Path:
+        """Writes a checkpoint; after the last step without the optimizer, which nobody will need."""
+        assert self.checkpoints is not None
+        over = self.state.finished or self.state.stopped == "early"
+        self.state.scaler = self.scaler.state_dict() or None
+        weights = {name: value for group in self.groups for name, value in group.parameters.items()}
+        return self.checkpoints.save(self.state.to_json(), weights, None if over else optim.state_tensors(self.optimizer))
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continues from a checkpoint: weights, moments, state."""
+        load_weights(self.groups, checkpoint)
+        if checkpoint.optimizer is not None:
+            optim.load_state_tensors(self.optimizer, checkpoint.optimizer)
+        kept = {key: value for key, value in checkpoint.state.items() if key in State.__dataclass_fields__}
+        for key, value in kept.items():
+            setattr(self.state, key, value)
+        if self.state.scaler:
+            self.scaler.load_state_dict(self.state.scaler)
+        self.saved_step = self.state.step
+
+
+def fit(resume: Checkpoint | None = None, **parts: Any) -> State:
+    """Trains a model in place; returns where it ended. The best weights are the caller's to load back.
+
+    Args:
+        resume: the checkpoint to continue from.
+        parts: the fields of `Loop`.
+
+    Raises:
+        DivergedError: loss or gradient is not finite (N1).
+        Interrupted: a signal came; a checkpoint was written (R10).
+        CheckpointError: a checkpoint could not be written (R2).
+    """
+    loop = Loop(**parts)
+    if resume is not None:
+        loop.restore(resume)
+    return loop.run()
+
+
+def load_weights(groups: Sequence[ParameterGroup], checkpoint: Checkpoint) -> None:
+    """Copies a checkpoint's weights into the trainable parameters."""
+    import torch
+
+    with torch.no_grad():
+        for group in groups:
+            for name, parameter in group.parameters.items():
+                parameter.copy_(checkpoint.model[name])
+
+
+def peak_memory_mb() -> int:
+    """Peak memory in MiB: of the device where there is one, else of the process."""
+    import resource
+
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated() // 2**20)
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**10)

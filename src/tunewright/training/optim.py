@@ -1,0 +1,93 @@
+"""Optimizer, learning-rate schedule and gradient clipping."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..strategies.base import ParameterGroup
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+BETAS = (0.9, 0.999)  # AdamW's own (Loshchilov and Hutter 2019), as in the BERT and LoRA papers
+EPSILON = 1e-8
+
+
+def adamw(groups: Sequence[ParameterGroup]) -> torch.optim.AdamW:
+    """Fused AdamW over named groups; each keeps its peak rate in `peak`."""
+    import torch
+
+    made = [
+        {
+            "params": list(group.parameters.values()),
+            "names": list(group.parameters),
+            "lr": group.learning_rate,
+            "peak": group.learning_rate,
+            "weight_decay": group.weight_decay,
+            "title": group.name,
+        }
+        for group in groups
+    ]
+    return torch.optim.AdamW(made, betas=BETAS, eps=EPSILON, fused=True)
+
+
+def schedule_factor(step: int, total: int, warmup: float, schedule: str) -> float:
+    """The share of the peak rate at the step that follows `step` finished ones; a pure function, so it needs no state.
+
+    Args:
+        warmup: below 1 a share of `total`, else a number of steps; the rate climbs linearly, and no step is
+            wasted on a rate of 0.
+        schedule: "linear" to 0, "cosine" to 0 (Loshchilov and Hutter 2017), or "constant".
+    """
+    warm = warmup_steps(total, warmup)
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    if schedule == "constant":
+        return 1.0
+    progress = (step - warm) / max(total - warm, 1)
+    return 1.0 - progress if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def warmup_steps(total: int, warmup: float) -> int:
+    return math.ceil(total * warmup) if warmup < 1 else min(int(warmup), total)
+
+
+def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> dict[str, float]:
+    """Sets every group to its peak times `factor`; returns the rates by group title, for the log."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * factor
+    return {group["title"]: group["lr"] for group in optimizer.param_groups}
+
+
+def clip(parameters: Sequence[Any], largest: float) -> Tensor:
+    """() the gradient's norm before it was clipped to `largest` (0: not clipped)."""
+    import torch
+
+    return torch.nn.utils.clip_grad_norm_(parameters, largest if largest > 0 else math.inf, foreach=True)
+
+
+def state_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's state as named tensors: `exp_avg/NAME` and the like, no pickle."""
+    found = {}
+    for group in optimizer.param_groups:
+        for name, parameter in zip(group["names"], group["params"], strict=True):
+            for key, value in optimizer.state.get(parameter, {}).items():
+                found[f"{key}/{name}"] = value.detach().cpu()
+    return found
+
+
+def load_state_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """The inverse of `state_tensors`; parameters without state there start fresh (layers not yet unfrozen)."""
+    by_name = {
+        name: parameter
+        for group in optimizer.param_groups
+        for name, parameter in zip(group["names"], group["params"], strict=True)
+    }
+    for title, value in tensors.items():
+        key, name = title.split("/", 1)
+        parameter = by_name[name]
+        place = parameter.device if key != "step" or optimizer.defaults.get("fused") else value.device
+        optimizer.state[parameter][key] = value.to(place)

@@ -1,0 +1,107 @@
+"""Intervals, confusions, weak classes, mistakes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tunewright.report import analysis
+
+
+def test_wilson_gives_the_published_interval() -> None:
+    # Newcombe 1998, table I: 81 of 263 and 0 of 20, method 3.
+    assert analysis.wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert analysis.wilson(0.0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+    assert analysis.wilson(1.0, 20)[1] == 1.0
+
+
+def test_smoothing_does_not_lag_behind_a_straight_line() -> None:
+    line = [(float(x), 3.0 - 0.01 * x) for x in range(200)]
+    assert [y for _, y in analysis.smooth(line)] == pytest.approx([y for _, y in line])
+
+
+def test_smoothing_reduces_noise() -> None:
+    noisy = [(float(x), math.sin(x * 12.9898)) for x in range(400)]
+    assert max(abs(y) for _, y in analysis.smooth(noisy)[20:-20]) < 0.4
+
+
+def test_thinning_keeps_ends_order_and_spikes() -> None:
+    points = [(float(x), 1.0) for x in range(10_000)]
+    points[4_321] = (4321.0, 99.0)
+    thinned = analysis.thin(points)
+    assert len(thinned) <= 404
+    assert thinned == sorted(thinned)
+    assert (thinned[0], thinned[-1]) == (points[0], points[-1])
+    assert (4321.0, 99.0) in thinned
+
+
+def test_curves_leave_out_what_is_no_finite_number() -> None:
+    lines = [{"step": 1, "loss": None}, {"step": 2, "loss": float("nan")}, {"step": 3, "loss": 0.5}, {"loss": 0.4}]
+    assert analysis.curve(lines, "loss") == [(3.0, 0.5)]
+
+
+def test_confused_pairs_are_ordered_by_frequency_and_leave_out_right_answers() -> None:
+    pairs = analysis.confused_pairs([[9, 1, 0], [7, 3, 0], [0, 2, 8]], ["a", "b", "c"])
+    assert [(pair.true, pair.predicted, pair.num_rows) for pair in pairs] == [
+        ("b", "a", 7),
+        ("c", "b", 2),
+        ("a", "b", 1),
+    ]
+    assert pairs[0].share == pytest.approx(0.7)
+
+
+def test_the_weakest_classes_are_below_the_mean_and_below_090() -> None:
+    scores = {"good": {"f1": 0.97}, "weak": {"f1": 0.4}, "middle": {"f1": 0.8}, "unknown": {"f1": None}}
+    assert analysis.weakest(scores) == ["weak"]
+    assert analysis.weakest({"a": {"f1": 0.95}, "b": {"f1": 0.99}}) == []
+
+
+def test_classes_without_an_f1_come_last() -> None:
+    ordered = analysis.by_weakness({"unknown": {"f1": None}, "good": {"f1": 0.9}, "weak": {"f1": 0.1}})
+    assert [label for label, _ in ordered] == ["weak", "good", "unknown"]
+
+
+def test_overconfidence_is_weighted_by_rows_and_skips_empty_bins() -> None:
+    bins = [
+        {"confidence": 0.9, "accuracy": 0.8, "count": 30},
+        {"confidence": 0.6, "accuracy": 0.7, "count": 10},
+        {"confidence": None, "accuracy": None, "count": 0},
+    ]
+    assert analysis.overconfidence(bins) == pytest.approx(0.05)
+    assert analysis.overconfidence([]) is None
+
+
+def test_coverage_counts_all_rows_from_a_confidence_on() -> None:
+    bins = [{"lower": 0.8, "accuracy": 0.5, "count": 20}, {"lower": 0.9, "accuracy": 1.0, "count": 60}]
+    assert analysis.coverage(bins) == [(0.8, 1.0, pytest.approx(70 / 80)), (0.9, 0.75, 1.0)]
+
+
+def test_mistakes_are_the_surest_first_and_only_mistakes() -> None:
+    rows = [
+        {"row": 1, "text": "x", "label": "a", "predicted": "a", "probability": 0.99},
+        {"row": 2, "text": "y", "label": "a", "predicted": "b", "probability": 0.6},
+        {"row": 3, "text": "z", "label": "b", "predicted": "a", "probability": 0.9},
+    ]
+    assert [mistake.row for mistake in analysis.confident_mistakes(rows)] == [3, 2]
+    assert [mistake.row for mistake in analysis.confident_mistakes(rows, limit=1)] == [3]
+
+
+def test_a_mistake_with_several_labels_says_what_is_missed_and_what_is_wrong() -> None:
+    row = {"row": 4, "text": "t", "label": ["a", "b"], "predicted": ["b", "c"],
+           "probabilities": {"a": 0.05, "b": 0.9, "c": 0.7}}  # fmt: skip
+    found = analysis.mistake(row)
+    assert found is not None
+    assert (found.missed, found.wrong) == ([("a", 0.05)], [("c", 0.7)])
+    assert found.confidence == pytest.approx(0.95)
+
+
+def test_a_row_without_any_label_can_be_a_mistake_but_an_unlabelled_row_cannot() -> None:
+    assert analysis.mistake({"text": "t", "label": [], "predicted": ["a"]}) is not None
+    assert analysis.mistake({"text": "t", "label": None, "predicted": "a"}) is None
+
+
+def test_the_main_score_is_accuracy_then_macro_f1_and_never_a_loss() -> None:
+    assert analysis.main_score({"loss": 1.0, "f1_macro": 0.5, "accuracy": 0.7}) == ("accuracy", 0.7)
+    assert analysis.main_score({"num_rows": 9, "loss": 1.0, "f1_macro": 0.5, "accuracy": None}) == ("f1_macro", 0.5)
+    assert analysis.main_score({"num_rows": 9, "loss": 1.0}) is None
