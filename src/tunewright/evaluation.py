@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from .data.sampler import by_length
 from .tasks.base import Batch, Encoded, Features, Task
+from .training.features import BATCH_TOKENS
 
 if TYPE_CHECKING:
     from torch import nn
 
 Progress = Callable[[int, int], None]
-BATCH_TOKENS = 4096  # tokens a forward pass: fills two cores, fits everywhere
 
 
 def outputs_of(
@@ -34,8 +34,7 @@ def outputs_of(
     process, processes = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     model.eval()
     found: list[tuple[int, Any]] = []
-    size = max(1, min(64, BATCH_TOKENS // max(max(encoded.lengths, default=1), 1)))
-    for rows in by_length(encoded.lengths, size)[process::processes]:
+    for rows in by_length(encoded.lengths, BATCH_TOKENS)[process::processes]:
         batch = collate([encoded.features[row] for row in rows]).to(device)
         with torch.no_grad():
             found += zip(rows.tolist(), task.predict(model, batch), strict=True)

@@ -146,8 +146,9 @@ def carry_out(session: Session, resume: bool, allow_missing: tuple[str, ...]) ->
         state = train_head(session, model)
     else:
         state = train_loop(session, model, checkpoints, resume, allow_missing)
-    session.task = tune(session, model)
     outputs = {name: session.outputs(model, name) for name in ("validation", "test") if name in session.encoded}
+    if "validation" in outputs:
+        session.task = session.task.tune(outputs["validation"], session.references("validation"))
     if not session.is_main:
         return RunResult(session.run, {})
     save_artifact(session, model)
@@ -383,13 +384,6 @@ def restore_best(
     if checkpoint is None:
         raise CheckpointError(f"the best checkpoint (step {best['step']}) is gone", where=str(session.run), fix="train again")
     load_weights(groups, checkpoint)
-
-
-def tune(session: Session, model: nn.Module) -> Task:
-    """Decision parameters from validation; the task as it was where there is none."""
-    if "validation" not in session.encoded:
-        return session.task
-    return session.task.tune(session.outputs(model, "validation"), session.references("validation"))
 
 
 def save_artifact(session: Session, model: nn.Module) -> None:

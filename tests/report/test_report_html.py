@@ -202,6 +202,19 @@ def test_a_head_of_the_models_own_class_loads_with_plain_transformers(files: Rec
     assert "head.safetensors" not in text
 
 
+def test_an_adapter_with_the_models_own_head_is_told_its_number_of_labels(files: Record, write_files: Writer) -> None:
+    files["config"]["task"]["pooling"] = "model"
+    text = Page(html.render(write_files(files))).text
+    assert "AutoPeftModelForSequenceClassification.from_pretrained('runs/train-lora/model', num_labels=6)" in text
+
+
+def test_what_was_not_measured_is_left_out_of_the_costs(files: Record, write_files: Writer) -> None:
+    files["metrics"] |= {"peak_memory_mb": None, "device": None, "steps": None}
+    (cost,) = re.findall(r'<section id="cost".*?</section>', html.render(write_files(files)), re.DOTALL)
+    assert "Training" in cost
+    assert not [name for name in ("Peak memory", "Device", "Steps", "–") if name in cost]
+
+
 def test_several_labels_a_text(write_files: Writer) -> None:
     source = html.render(write_files(made_up.multi_label_files()))
     page = Page(source)
@@ -335,17 +348,10 @@ def test_a_broken_line_in_the_middle_is_named(run: Path) -> None:
 
 
 def test_a_step_that_a_resume_repeated_counts_once(files: Record, write_files: Writer) -> None:
-    files["history"] = [
-        {"step": 1, "loss": 9.0},
-        {"step": 2, "loss": 8.0},
-        {"step": 2, "loss": 1.0},
-        {"step": 3, "loss": 1.0},
-    ]
-    (loss,) = drawings(html.render(write_files(files)))[:1]
-    assert "goes from 9.000 at step 1 to 1.000" in "".join(loss.itertext())
-    assert "8" not in "".join(
-        element.text or "" for element in loss.iter() if (element.text or "").startswith("step 2")
-    )
+    files["history"] = [{"step": step, "loss": loss} for step, loss in [(1, 9.0), (2, 8.0), (2, 4.0), (3, 1.0)]]
+    loss = drawings(html.render(write_files(files)))[0]
+    hints = [element.text for element in loss.iter() if (element.text or "").startswith("step 2:")]
+    assert hints == ["step 2: training, smoothed 4"]
 
 
 def test_no_absolute_path_and_no_token_is_on_the_page(files: Record, write_files: Writer) -> None:  # S7

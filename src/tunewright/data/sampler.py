@@ -52,7 +52,16 @@ def micro_batches(
     return [share[start : start + micro_batch_size] for start in range(0, len(share), micro_batch_size)]
 
 
-def by_length(lengths: Sequence[int] | Rows, batch_size: int) -> list[Rows]:
-    """Batches for evaluation: longest first (what does not fit fails at once), hardly any padding."""
+def by_length(lengths: Sequence[int] | Rows, batch_tokens: int) -> list[Rows]:
+    """Batches for evaluation: longest first (what does not fit fails at once), hardly any padding.
+
+    Args:
+        batch_tokens: padded tokens a batch may have; a single longer row is a batch of its own.
+    """
     order = np.argsort(-np.asarray(lengths), kind="stable")
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    batches, start = [], 0
+    while start < len(order):
+        size = max(1, batch_tokens // max(int(lengths[order[start]]), 1))
+        batches.append(order[start : start + size])
+        start += size
+    return batches

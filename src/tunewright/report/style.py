@@ -65,7 +65,7 @@ table { border-collapse: collapse; width: 100%; font-size: 0.9rem; font-variant-
 th, td { padding: 0.42rem 0.75rem; text-align: right; border-top: 1px solid var(--line); vertical-align: baseline; }
 th:first-child, td:first-child { padding-left: 0; } th:last-child, td:last-child { padding-right: 0; }
 thead th { border-top: 0; color: var(--muted); font-weight: 500; font-size: 0.82rem; white-space: nowrap; }
-tbody th { text-align: left; font-weight: 500; min-width: 6.5rem; }
+tbody th { text-align: left; font-weight: 500; min-width: 8.5rem; overflow-wrap: anywhere; }
 td { white-space: nowrap; }
 th.text, td.text { text-align: left; }
 .line { display: block; }
@@ -104,7 +104,8 @@ footer { margin-top: 4rem; padding-top: 1.2rem; border-top: 1px solid var(--line
 @media print {
   :root { --page: #ffffff; }
   body { font-size: 10.5pt; } main { max-width: none; padding: 0; } nav { display: none; }
-  section { margin-top: 1.6rem; }
+  section { margin-top: 1.6rem; } section > p { break-after: avoid; }
+  .grid { grid-template-columns: 1fr 1fr; gap: 0.6rem; }
   .card > svg, .tile, .mistakes li, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
   details::details-content { content-visibility: visible; block-size: auto; }
   pre { white-space: pre-wrap; } .scroll { overflow: visible; }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Progress = Callable[[int, int], None]  # rows done, rows in all
+BATCH_TOKENS = 4096  # a forward pass: fills two cores, fits everywhere
 
 
 def cache_folder() -> Path:
@@ -47,7 +48,6 @@ def features_of(
     device: Any,
     key: str,
     progress: Progress | None = None,
-    batch_size: int = 64,
 ) -> tuple[NDArray[np.float32], bool]:
     """(N, d) features of a split, in evaluation mode and fp32, and whether they came from the cache.
 
@@ -57,15 +57,14 @@ def features_of(
     cached = load(path, len(encoded.features))
     if cached is not None:
         return cached, True
-    made = compute(model, encoded, collate, device, progress, batch_size)
+    made = compute(model, encoded, collate, device, progress)
     store(path, made)
     return made, False
 
 
 def compute(
-    model: Any, encoded: Encoded, collate: Callable[[Sequence[Features]], Batch], device: Any, progress: Progress | None,
-    batch_size: int,
-) -> NDArray[np.float32]:  # fmt: skip
+    model: Any, encoded: Encoded, collate: Callable[[Sequence[Features]], Batch], device: Any, progress: Progress | None
+) -> NDArray[np.float32]:
     import torch
 
     from ..heads import mean_by_owner
@@ -73,7 +72,7 @@ def compute(
     model.eval()
     made: list[Any] = [None] * len(encoded.features)
     done = 0
-    for rows in by_length(encoded.lengths, batch_size):
+    for rows in by_length(encoded.lengths, BATCH_TOKENS):
         batch = collate([encoded.features[row] for row in rows]).to(device)
         with torch.no_grad():
             values = model.features(**batch.inputs)
