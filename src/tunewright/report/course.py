@@ -82,9 +82,9 @@ def _scores(files: RunFiles) -> Markup:
 
 
 def _score_names(evaluations: Sequence[Record]) -> list[str]:
-    """At most three scores: the main ones, else the first others that are there."""
+    """At most three scores: the main ones, else the first others. With one label a text, micro F1 is the accuracy."""
     there = {name: None for line in evaluations for name in line["validation"] if name not in ("loss", "num_rows")}
-    main = [name for name in MAIN_SCORES if name in there]
+    main = [name for name in MAIN_SCORES if name in there and not (name == "f1_micro" and "accuracy" in there)]
     return (main or [name for name in there if curve(evaluations, "validation", name)])[:3]
 
 
@@ -124,12 +124,15 @@ def _regularisation(files: RunFiles) -> tuple[str, Markup]:
     said = "The encoder was run once and stays as it is; only a head was trained on its features. "
     said += f"Of {len(lines)} strengths of regularisation, validation chose {svg_number(kept)}." if kept else ""
     described = f"{len(lines)} strengths were tried; {svg_number(kept)} was kept."
-    losses = [Series("validation", sorted(curve(lines, "loss", x="at")), colour=1)]
+    losses = [
+        Series("training", sorted(curve(files.evaluations, "loss", x="regularisation")), colour=0),
+        Series("validation", sorted(curve(lines, "loss", x="at")), colour=1),
+    ]
     axis: dict[str, Any] = {"x_label": "regularisation", "log_x": True}
     axis |= {"marker": kept, "marker_text": f"kept: {svg_number(kept)}"}
     scored = line_chart("scores", "Score by regularisation", described, series, top=1.0, **axis)
     lost = line_chart("loss", "Loss by regularisation", described, losses, **axis)
-    return said, page.grid(page.chart("Score on validation", scored), page.chart("Loss on validation", lost))
+    return said, page.grid(page.chart("Score on validation", scored), page.chart("Loss", lost))
 
 
 def svg_number(value: float | None) -> str:

@@ -226,7 +226,14 @@ def _pairs(pairs: Sequence[Any]) -> Markup:
     if not pairs:
         return element("p", "Nothing was confused.", class_="note")
     taken = element("span", " taken for ", class_="small")
-    rows = [[join([pair.true, taken, pair.predicted]), pair.num_rows, percent(pair.share, 0)] for pair in pairs]
+    rows = [
+        [
+            join([page.breakable(pair.true), taken, page.breakable(pair.predicted)]),
+            pair.num_rows,
+            percent(pair.share, 0),
+        ]
+        for pair in pairs
+    ]
     return page.table("Most confused pairs", ["true class, taken for", "rows", "of its class"], rows)
 
 

@@ -61,6 +61,11 @@ def _kind(index: int, text: int) -> str | None:
     return "text" if index < text else None
 
 
+def breakable(name: str) -> Markup:
+    """A name that may be broken after its underscores, and is still copied as it is."""
+    return join(name.split("_"), "_<wbr>")
+
+
 def measure(share: float | None, said: str) -> Markup:
     """A score with a little bar."""
     width = 100 * min(max(share or 0.0, 0.0), 1.0)

@@ -40,11 +40,11 @@ nav a:hover { color: var(--ink); text-decoration: underline; }
 section { margin-top: clamp(2.75rem, 6vw, 4.25rem); scroll-margin-top: 1rem; }
 section > p { color: var(--muted); margin-bottom: 1.2rem; max-width: 54rem; }
 h2 + div { margin-top: 1rem; }
-.tiles { display: grid; grid-template-columns: repeat(6, 1fr); gap: 0.75rem; margin: 2rem 0 0; }
-.tile { background: var(--surface); border: 1px solid var(--line); border-radius: 12px; padding: 0.95rem 1.05rem; }
+.tiles { display: grid; grid-template-columns: repeat(6, minmax(0, 1fr)); gap: 0.75rem; margin: 2rem 0 0; }
+.tile { background: var(--surface); border: 1px solid var(--line); border-radius: 12px; padding: 0.9rem 0.95rem; }
 .tile dt { color: var(--muted); font-size: 0.84rem; line-height: 1.3; }
 .tile dd { margin: 0; }
-.tile .value { font-size: 1.65rem; font-weight: 650; letter-spacing: -0.02em; line-height: 1.35;
+.tile .value { font-size: 1.45rem; font-weight: 650; letter-spacing: -0.02em; line-height: 1.35;
   font-variant-numeric: tabular-nums; white-space: nowrap; }
 .tile .more { color: var(--muted); font-size: 0.82rem; line-height: 1.35; }
 .tile.main { background: var(--soft); border-color: transparent; }

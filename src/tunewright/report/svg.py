@@ -19,7 +19,7 @@ BAD = "var(--series-2, #c2560c)"
 COLOURS = (GOOD, BAD, "var(--series-3, #12805c)", "var(--series-4, #8445b8)", "var(--series-5, #b5305a)")
 
 FONT_SIZE = 12.5
-CHARACTER = 0.56  # mean width of a character as a share of the font size
+CHARACTER = 0.62  # width of a character as a share of the font size, in a wide system font
 
 
 def drawing(name: str, title: str, description: str, width: float, height: float, *content: object) -> Markup:
