@@ -1,8 +1,8 @@
 """Tunewright fine-tunes Hugging Face transformers and proves that what is served is what was trained.
 
-    import tunewright as tw
-    result = tw.train(data="inbox.csv", strategy=tw.LoRA(r=8))
-    result.predictor(["where is my parcel?"])
+import tunewright as tw
+result = tw.train(data="inbox.csv", strategy=tw.LoRA(r=8))
+result.predictor(["where is my parcel?"])
 """
 
 from __future__ import annotations
@@ -26,18 +26,20 @@ _HOMES = {
     "LoRA": "strategies.lora",
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+__all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
-    from .api import evaluate, load, train
-    from .config import RunConfig
-    from .errors import TunewrightError
-    from .predict import Predictor
-    from .run import RunResult
-    from .strategies.feature_extraction import FeatureExtraction
-    from .strategies.full import Full
-    from .strategies.lora import LoRA
-    from .tasks.sequence_classification import SequenceClassification
+    from .api import evaluate as evaluate
+    from .api import load as load
+    from .api import train as train
+    from .config import RunConfig as RunConfig
+    from .errors import TunewrightError as TunewrightError
+    from .predict import Predictor as Predictor
+    from .run import RunResult as RunResult
+    from .strategies.feature_extraction import FeatureExtraction as FeatureExtraction
+    from .strategies.full import Full as Full
+    from .strategies.lora import LoRA as LoRA
+    from .tasks.sequence_classification import SequenceClassification as SequenceClassification
 
 
 def __getattr__(name: str) -> Any:

@@ -1,11 +1,11 @@
 """Artifact: one directory that has all that a prediction needs; the only thing predict, serve and export read.
 
-    RUN/model/
-        config.json, model.safetensors           transformers format; or
-        adapter_config.json, adapter_model...    PEFT format, on top of the base model
-        head.safetensors                         the linear head of a pooled classifier
-        tokenizer files
-        tunewright.json                          task with labels and thresholds, columns, lengths, checksums
+RUN/model/
+    config.json, model.safetensors           transformers format; or
+    adapter_config.json, adapter_model...    PEFT format, on top of the base model
+    head.safetensors                         the linear head of a pooled classifier
+    tokenizer files
+    tunewright.json                          task with labels and thresholds, columns, lengths, checksums
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ def model_folder(path: str | Path) -> Path:
     if (folder / "checkpoints").is_dir():
         fix = "finish it with the same train command and --resume"
         raise ModelError("the run has no finished model", where=str(path), fix=fix)
-    raise ModelError("there is no trained model here", where=str(path), fix="give the directory of a run, as in runs/inbox")
+    raise ModelError(
+        "there is no trained model here", where=str(path), fix="give the directory of a run, as in runs/inbox"
+    )
 
 
 def load(path: str | Path, trust_remote_code: bool = False) -> Artifact:
@@ -135,11 +137,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = read_json(folder / MANIFEST)
         if manifest["format"] > FORMAT:
-            raise ModelError("was written by a newer Tunewright", where=str(folder), fix="upgrade: pip install -U tunewright")
+            raise ModelError(
+                "was written by a newer Tunewright", where=str(folder), fix="upgrade: pip install -U tunewright"
+            )
         for name, expected in manifest["sha256"].items():
             path = inside(folder, name)
             if not path.is_file() or sha256(path) != expected:
-                raise ModelError(f"{name} is missing or damaged", where=str(folder), fix="train again, or restore a copy")
+                raise ModelError(
+                    f"{name} is missing or damaged", where=str(folder), fix="train again, or restore a copy"
+                )
     except TunewrightError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -151,7 +157,9 @@ def parse_task(manifest: dict[str, Any], folder: Path) -> Task:
     try:
         task: Task = TypeAdapter(one_of(Task)).validate_python(manifest["task"])
     except (ValidationError, KeyError) as error:
-        raise ModelError(f"{MANIFEST}: the task is unreadable ({error})", where=str(folder), fix="restore a copy") from None
+        raise ModelError(
+            f"{MANIFEST}: the task is unreadable ({error})", where=str(folder), fix="restore a copy"
+        ) from None
     return task
 
 
@@ -176,8 +184,8 @@ def with_adapter(model: Any, folder: Path) -> nn.Module:
         raise ModelError("adapter_model.safetensors is missing", where=str(folder), fix="restore a copy")
     if hasattr(model, "pooling"):
         model.encoder = peft.PeftModel.from_pretrained(model.encoder, str(folder))
-        return model  # type: ignore[no-any-return]
-    return peft.PeftModel.from_pretrained(model, str(folder))  # type: ignore[no-any-return]
+        return model
+    return peft.PeftModel.from_pretrained(model, str(folder))
 
 
 def load_head_if_any(model: Any, folder: Path) -> None:

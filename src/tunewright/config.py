@@ -72,15 +72,19 @@ class TrainingConfig(Section):
     dropout: float | None = Field(None, ge=0, lt=1, description="replaces the model's own rates; 0 switches them off")
 
 
+def full() -> Any:
+    """The default strategy, by its kind like any other."""
+    family: Any = Strategy
+    return members(family)["full"](kind="full")
+
+
 class RunConfig(Section):
     """One run: a Task times a Strategy, on data, from a model."""
 
     model: str = Field("minilm", description="an embedded alias, a local folder or a hub id")
     data: DataConfig
     task: one_of(Task) | None = Field(None, description="inferred from the columns when left out")  # type: ignore[valid-type]
-    strategy: one_of(Strategy) = Field(  # type: ignore[valid-type]
-        default_factory=lambda: members(Strategy)["full"](kind="full"), description="which parameters train, and how"
-    )
+    strategy: one_of(Strategy) = Field(default_factory=lambda: full(), description="which parameters train, and how")
     training: TrainingConfig = TrainingConfig()
     out: str | None = Field(None, description="the run's directory; else runs/<data>-<strategy>")
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
@@ -104,7 +108,9 @@ def parse_yaml(text: str, where: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         place = f"{where}, line {mark.line + 1}" if mark else where
         problem = getattr(error, "problem", None) or "not YAML"
-        raise ConfigError(f"cannot be read: {problem}", where=place, fix="write plain YAML: keys, values, lists") from None
+        raise ConfigError(
+            f"cannot be read: {problem}", where=place, fix="write plain YAML: keys, values, lists"
+        ) from None
 
 
 def read_mapping(path: str | Path) -> dict[str, Any]:
@@ -122,7 +128,7 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
 
 def override(raw: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
     """Edits a raw mapping by `strategy.r=16`; values are YAML."""
-    raw = {key: value for key, value in raw.items()}
+    raw = dict(raw)
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals or not all(path.split(".")):
@@ -196,10 +202,12 @@ def describe(error: Any) -> str:
 
 def shown(path: list[str]) -> str:
     """The path as the user wrote it: without the tags that pydantic puts in for unions."""
-    kinds = {kind_of(member) for family in (Strategy, Task) for member in members(family).values()}  # type: ignore[type-abstract]
+    kinds = {kind_of(member) for family in FAMILIES for member in members(family).values()}
     noise = {"float", "int", "constrained-float", "constrained-int"}
     kept = [part for place, part in enumerate(path) if not (place == 1 and part in kinds)]
-    kept = [part for part in kept if part not in noise and not part.startswith(("literal[", "function-", "tagged-union"))]
+    kept = [
+        part for part in kept if part not in noise and not part.startswith(("literal[", "function-", "tagged-union"))
+    ]
     return ".".join(kept) or "(top)"
 
 
@@ -214,4 +222,5 @@ def fields_beside(path: list[str]) -> list[str]:
     return list(section.model_fields)
 
 
+FAMILIES: Any = (Strategy, Task)
 SECTIONS = {"data": DataConfig, "training": TrainingConfig, "early_stopping": EarlyStopping}

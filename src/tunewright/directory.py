@@ -50,7 +50,9 @@ def claimed(run: Path, resume: bool, overwrite: bool) -> Iterator[None]:
         raise RunDirectoryError(f"cannot be used: {error.strerror}", where=str(run), fix=fix) from None
     try:
         if not free:
-            raise RunDirectoryError("another process works in it", where=str(run), fix="wait for it, or choose another --out")
+            raise RunDirectoryError(
+                "another process works in it", where=str(run), fix="wait for it, or choose another --out"
+            )
         if overwrite:
             clear(run)
         elif is_finished(run) and not resume:

@@ -26,7 +26,7 @@ class PooledClassifier(nn.Module):
 
     def __init__(self, encoder: nn.Module, num_labels: int, pooling: str, dropout: float) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder: Any = encoder
         self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
         config: Any = encoder.config
@@ -48,7 +48,7 @@ class PooledClassifier(nn.Module):
         return logits
 
 
-def drop_pooler(encoder: nn.Module) -> nn.Module:
+def drop_pooler(encoder: Any) -> nn.Module:
     """Removes a pooler that nothing reads: it would get no gradient, which DDP takes for a fault."""
     if getattr(encoder, "pooler", None) is not None:
         encoder.pooler = None

@@ -53,7 +53,11 @@ def take_in(config: RunConfig) -> Intake:
     task = config.task or infer_task(table)
     roles = task.roles(table, data.text, data.label, data.label_delimiter)
     task = task.learn_form(table, roles)
-    notes = [*table.notes, *([] if config.task else [f"task: {task.kind} (the only one that these columns allow)"]), *roles.notes]
+    notes = [
+        *table.notes,
+        *([] if config.task else [f"task: {task.kind} (the only one that these columns allow)"]),
+        *roles.notes,
+    ]
     train = read_rows(table, task, roles, names, data.on_bad_row)
     if data.limit is not None and data.limit < len(train.rows):
         train = train.part(splits.subset(len(train.rows), data.limit, data.split_seed))
@@ -130,5 +134,7 @@ def make_missing(found: dict[str, Split], task: Task, data: DataConfig, notes: l
         found = {**found, name: train.part(taken)}
         rows_in = rest.rows_in + train.dropped.total()
         found["train"] = Split(rest.rows, train.source, train.sha256, rows_in, train.dropped)
-        notes.append(f"{name}: {len(taken)} rows of the training file ({share:.0%}, stratified, seed {data.split_seed})")
+        notes.append(
+            f"{name}: {len(taken)} rows of the training file ({share:.0%}, stratified, seed {data.split_seed})"
+        )
     return {name: found[name] for name in ("train", "validation", "test") if name in found}

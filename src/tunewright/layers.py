@@ -33,7 +33,8 @@ def layer_map(model: nn.Module) -> Layers:
     names = [name for name, _ in model.named_parameters()]
     blocks: list[list[str]] = [[] for _ in range(count)]
     first = next((place for place, name in enumerate(names) if name.startswith(f"{prefix}.")), len(names))
-    embeddings, head = [], []
+    embeddings: list[str] = []
+    head: list[str] = []
     for place, name in enumerate(names):
         if count and name.startswith(f"{prefix}."):
             blocks[int(name[len(prefix) + 1 :].split(".", 1)[0])].append(name)

@@ -48,7 +48,9 @@ class Source:
         from transformers import AutoConfig
 
         with loading(self.name):
-            return AutoConfig.from_pretrained(self.folder, trust_remote_code=self.trust_remote_code, local_files_only=True)
+            return AutoConfig.from_pretrained(
+                self.folder, trust_remote_code=self.trust_remote_code, local_files_only=True
+            )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -126,7 +128,7 @@ def download(name: str, trust_remote_code: bool, remedy: str) -> Path:
         raise ModelError("there is no such folder", where=f"model: {name}", fix=f"{near}; or give a hub id")
     try:
         return Path(snapshot_download(name, allow_patterns=FILES + (["*.py"] if trust_remote_code else [])))
-    except Exception as error:  # noqa: BLE001  (the client raises a dozen unrelated kinds)
+    except Exception as error:
         near = suggest(name, ALIASES)
         what = f"is no folder here, and the hub did not give it ({type(error).__name__})"
         raise ModelError(what, where=f"model: {name}", fix=f"{near}; {remedy}") from error
@@ -146,23 +148,29 @@ def vet(source: Source) -> None:
     """Refuses files that would make the loader run code or fetch kernels (S1, S2), before any loader sees them."""
     config_file = source.folder / "config.json"
     if not config_file.is_file():
-        raise ModelError("the folder has no config.json", where=str(source.folder), fix="give a model in Hugging Face format")
+        raise ModelError(
+            "the folder has no config.json", where=str(source.folder), fix="give a model in Hugging Face format"
+        )
     try:
         config = json.loads(config_file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ModelError(f"config.json is no JSON: {error}", where=str(source.folder), fix="fetch the model again") from None
+        raise ModelError(
+            f"config.json is no JSON: {error}", where=str(source.folder), fix="fetch the model again"
+        ) from None
     if not source.trust_remote_code:
         refuse_code(config, "config.json", source)
         refuse_code(sidecar(source.folder / "tokenizer_config.json"), "tokenizer_config.json", source)
     if not list(source.folder.glob("*.safetensors")):
-        pickles = [item.name for item in source.folder.glob("*.bin")] + [item.name for item in source.folder.glob("*.pt")]
+        pickles = [item.name for item in source.folder.glob("*.bin")] + [
+            item.name for item in source.folder.glob("*.pt")
+        ]
         found = f" but {pickles[0]}, a pickle, which can run code when it is read" if pickles else ""
         fix = "convert it with transformers' save_pretrained in a place you trust"
         raise UnsafeError(f"there are no safetensors{found}", where=str(source.folder), fix=fix)
 
 
 def refuse_code(value: Any, file: str, source: Source, path: str = "") -> None:
-    """Walks a configuration for keys that name code: at any depth, because nested ones have been used (CVE-2026-4372)."""
+    """Walks a configuration for keys that name code, at any depth: nested ones have been used (CVE-2026-4372)."""
     if isinstance(value, list):
         for place, item in enumerate(value):
             refuse_code(item, file, source, f"{path}[{place}]")
@@ -198,7 +206,10 @@ class loading:
         transformers.logging.disable_progress_bar()
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, OSError | ValueError | KeyError | RuntimeError) or type(error).__name__ == "SafetensorError":
+        if (
+            isinstance(error, OSError | ValueError | KeyError | RuntimeError)
+            or type(error).__name__ == "SafetensorError"
+        ):
             what = f"cannot be loaded: {str(error).strip().splitlines()[0] if str(error).strip() else kind}"
             raise ModelError(what, where=f"model: {self.name}", fix="check that the folder is whole") from error
 

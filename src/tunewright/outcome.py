@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
+import sys
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -42,8 +44,6 @@ def ledger_of(session: Session) -> dict[str, Any]:
 
 def metrics_of(session: Session, model: nn.Module, state: State, outputs: dict[str, list[Any]]) -> dict[str, Any]:
     """metrics.json."""
-    from .run import command_line
-
     scores = {name: session.task.score(values, session.references(name)) for name, values in outputs.items()}
     metric = session.task.metric
     best = best_evaluation(state.evaluations, metric)
@@ -101,3 +101,9 @@ def write_predictions(session: Session, outputs: dict[str, list[Any]]) -> None:
                 line |= {"label": row.label, "predicted": said.label, "probability": said.probability}
             lines.append(json.dumps(finite(line), ensure_ascii=False) + "\n")
         write_text(session.run / "predictions" / f"{name}.jsonl", "".join(lines))
+
+
+def command_line() -> str:
+    """How this process was called, for the record."""
+    ours = "tunewright" in sys.argv[0]  # the command, or `python -m tunewright`
+    return shlex.join(["tunewright", *sys.argv[1:]]) if ours else "tunewright train run.yaml"

@@ -1,10 +1,8 @@
-"""The story of a run: config -> data -> task.encode -> model -> strategy.apply -> fit -> evaluate -> artifact -> report."""
+"""The story of a run: data -> task.encode -> model -> strategy.apply -> fit -> evaluate -> artifact -> report."""
 
 from __future__ import annotations
 
 import contextlib
-import shlex
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -146,7 +144,7 @@ def carry_out(session: Session, resume: bool, allow_missing: tuple[str, ...]) ->
         state = train_head(session, model)
     else:
         state = train_loop(session, model, checkpoints, resume, allow_missing)
-    outputs = {name: session.outputs(model, name) for name in ("validation", "test") if name in session.encoded}
+    outputs = {name: session.outputs(model, name) for name in session.encoded if name != "train"}
     if "validation" in outputs:
         session.task = session.task.tune(outputs["validation"], session.references("validation"))
     if not session.is_main:
@@ -292,7 +290,9 @@ def head_split(session: Session, model: Any, name: str) -> HeadSplit:
     key = key_of(encoded, **origin)
     values, cached = features_of(model, encoded, session.collate, session.accelerator.device, key, show)
     if session.is_main:
-        session.listener.note(f"features of {name}: {values.shape[0]} x {values.shape[1]}{', cached' if cached else ''}")
+        session.listener.note(
+            f"features of {name}: {values.shape[0]} x {values.shape[1]}{', cached' if cached else ''}"
+        )
     return HeadSplit(values, session.references(name))
 
 
@@ -306,14 +306,20 @@ def train_loop(
     state = State(total_steps=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
     checkpoint = checkpoints.newest(state.warn, allow_missing) if resume else None
     if resume and session.is_main:
-        at = f"continuing from step {checkpoint.state['step']}" if checkpoint else "no checkpoint yet: from the beginning"
+        at = (
+            f"continuing from step {checkpoint.state['step']}"
+            if checkpoint
+            else "no checkpoint yet: from the beginning"
+        )
         for text in (*state.warnings, at):
             session.listener.note(text)
     found = fit(
         resume=checkpoint,
         model=model,
         task=session.task,
-        data=Data(session.encoded["train"], session.collate, [row.number for row in session.intake.splits["train"].rows]),
+        data=Data(
+            session.encoded["train"], session.collate, [row.number for row in session.intake.splits["train"].rows]
+        ),
         plan=plan,
         groups=groups,
         precision=session.precision,
@@ -372,9 +378,7 @@ def metric_of(name: str, task: Task) -> Metric:
     return Metric(name, higher_is_better=not ("loss" in name or "error" in name))
 
 
-def restore_best(
-    session: Session, groups: Sequence[ParameterGroup], checkpoints: Checkpoints, state: State
-) -> None:
+def restore_best(session: Session, groups: Sequence[ParameterGroup], checkpoints: Checkpoints, state: State) -> None:
     """Loads the weights of the best evaluation, unless they are the last ones anyway (R8)."""
     best = best_evaluation(state.evaluations, session.task.metric)
     if best is None or best["step"] == state.step:
@@ -382,7 +386,9 @@ def restore_best(
     session.accelerator.wait_for_everyone()
     checkpoint = checkpoints.at(best["step"])
     if checkpoint is None:
-        raise CheckpointError(f"the best checkpoint (step {best['step']}) is gone", where=str(session.run), fix="train again")
+        raise CheckpointError(
+            f"the best checkpoint (step {best['step']}) is gone", where=str(session.run), fix="train again"
+        )
     load_weights(groups, checkpoint)
 
 
@@ -391,7 +397,14 @@ def save_artifact(session: Session, model: nn.Module) -> None:
     columns = {"text": list(roles.text), "label": list(roles.label), "label_delimiter": roles.delimiter}
     max_length = int(session.config.data.max_length)
     artifact.save(
-        session.run / "model", model, session.tokenizer, session.task, session.strategy, session.source, max_length, columns
+        session.run / "model",
+        model,
+        session.tokenizer,
+        session.task,
+        session.strategy,
+        session.source,
+        max_length,
+        columns,
     )
 
 
@@ -412,8 +425,3 @@ def prove_parity(session: Session, outputs: dict[str, list[Any]]) -> None:
     if gap > 1e-3:
         what = f"the saved model answers differently (largest difference of a logit: {gap:.2g})"
         raise ModelError(what, where=str(session.run / "model"), fix="report this with run.yaml")
-
-
-def command_line() -> str:
-    """How this process was called, for the record."""
-    return shlex.join(["tunewright", *sys.argv[1:]]) if "tunewright" in Path(sys.argv[0]).name else "tunewright train run.yaml"

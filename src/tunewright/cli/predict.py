@@ -13,7 +13,9 @@ from typing import Annotated, Any
 import typer
 
 Run = Annotated[str, typer.Argument(help="the directory of a run")]
-File = Annotated[str | None, typer.Argument(help="a data file, or a .txt with a text a line; standard input when left out")]
+File = Annotated[
+    str | None, typer.Argument(help="a data file, or a .txt with a text a line; standard input when left out")
+]
 TextOption = Annotated[list[str] | None, typer.Option("--text", help="a text to answer; may be given several times")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object a line")]
 Header = Annotated[bool | None, typer.Option("--header/--no-header", help="whether the file names its columns")]
@@ -30,11 +32,15 @@ def command(
     if file and text:
         raise ConfigError("both --text and a file are given", where="predict", fix="give one of them")
     predictor = Predictor.load(run, trust_remote_code)
-    texts = [(item,) for item in text] if text else read(file, predictor.artifact.columns, header)
+    texts: list[Any] = [(item,) for item in text] if text else read(file, predictor.artifact.columns, header)
     for place in range(0, len(texts), 1024):  # answers come while a long file is still being read
         part = texts[place : place + 1024]
         for said, words in zip(predictor([item if len(item) > 1 else item[0] for item in part]), part, strict=True):
-            print(json.dumps({"text": " | ".join(words), **said.to_json()}, ensure_ascii=False) if as_json else line(said, words))
+            print(
+                json.dumps({"text": " | ".join(words), **said.to_json()}, ensure_ascii=False)
+                if as_json
+                else line(said, words)
+            )
         sys.stdout.flush()
 
 
@@ -46,12 +52,16 @@ def read(file: str | None, known: dict[str, Any], header: bool | None) -> list[A
     pairs = len(known["text"]) > 1
     if file is None or file == "-" or Path(file).suffix == ".txt":
         if pairs:
-            raise DataError("this model reads text pairs", where=file or "standard input", fix="give a file with two text columns")
+            raise DataError(
+                "this model reads text pairs", where=file or "standard input", fix="give a file with two text columns"
+            )
         raw = sys.stdin.read() if file in (None, "-") else sources.decode(existing(str(file)))
         return [(text,) for text in raw.split("\n") if text.strip()]
     table = sources.read(file, header)
     roles = columns.reassign(table, columns.Roles(tuple(known["text"]), ()), labelled=False)
-    return [tuple(columns.as_text(row[name] if row[name] is not None else "") for name in roles.text) for row in table.rows]
+    return [
+        tuple(columns.as_text(row[name] if row[name] is not None else "") for name in roles.text) for row in table.rows
+    ]
 
 
 def existing(file: str) -> Path:

@@ -11,15 +11,27 @@ from typing import Annotated, Any
 
 import typer
 
-Source = Annotated[str, typer.Argument(help="a data file (csv, tsv, jsonl, json, parquet, also .gz), a hub id, or a .yaml")]
+Source = Annotated[
+    str, typer.Argument(help="a data file (csv, tsv, jsonl, json, parquet, also .gz), a hub id, or a .yaml")
+]
 Settings = Annotated[list[str] | None, typer.Argument(help="settings such as strategy.r=16 training.epochs=5")]
 TestFile = Annotated[str | None, typer.Option("--test", help="data.test: a labelled file to score at the end")]
 Validation = Annotated[str | None, typer.Option(help="data.validation: a labelled file to choose the best step by")]
-TextColumn = Annotated[list[str] | None, typer.Option("--text", help="data.text: the text column; twice for text pairs")]
-Label = Annotated[list[str] | None, typer.Option(help="data.label: the label column; several times for one column a label")]
-Names = Annotated[str | None, typer.Option("--label-names", help="data.label_names: file of names for labels given as numbers")]
-Delimiter = Annotated[str | None, typer.Option("--label-delimiter", help="data.label_delimiter: joins several labels in a cell")]
-Header = Annotated[bool | None, typer.Option("--header/--no-header", help="data.header: whether the file names its columns")]
+TextColumn = Annotated[
+    list[str] | None, typer.Option("--text", help="data.text: the text column; twice for text pairs")
+]
+Label = Annotated[
+    list[str] | None, typer.Option(help="data.label: the label column; several times for one column a label")
+]
+Names = Annotated[
+    str | None, typer.Option("--label-names", help="data.label_names: file of names for labels given as numbers")
+]
+Delimiter = Annotated[
+    str | None, typer.Option("--label-delimiter", help="data.label_delimiter: joins several labels in a cell")
+]
+Header = Annotated[
+    bool | None, typer.Option("--header/--no-header", help="data.header: whether the file names its columns")
+]
 StrategyKind = Annotated[str | None, typer.Option("--strategy", help="strategy.kind: full, feature_extraction, lora")]
 Model = Annotated[str | None, typer.Option(help="minilm, a local folder or a hub id")]
 TaskKind = Annotated[str | None, typer.Option("--task", help="task.kind: inferred from the columns when left out")]
@@ -27,7 +39,9 @@ Out = Annotated[str | None, typer.Option(help="the run's directory; runs/<data>-
 Merge = Annotated[bool, typer.Option("--merge", help="strategy.merge: save LoRA merged into the weights")]
 Resume = Annotated[bool, typer.Option("--resume", help="continue from the newest checkpoint")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the run in --out")]
-Missing = Annotated[list[str] | None, typer.Option("--allow-missing", help="optimizer: resume although its file is gone")]
+Missing = Annotated[
+    list[str] | None, typer.Option("--allow-missing", help="optimizer: resume although its file is gone")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="the result as one JSON object on standard output")]
 Trust = Annotated[bool, typer.Option("--trust-remote-code", help="run Python code that comes with the model")]
 Import = Annotated[list[Path] | None, typer.Option("--import", help="a .py file with tasks or strategies of your own")]

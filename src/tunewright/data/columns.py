@@ -144,7 +144,7 @@ def reassign(table: Table, roles: Roles, *, labelled: bool = True) -> Roles:
     if roles.label[0] in table.columns:
         label = roles.label[0]
     else:
-        candidates = [fact for fact in (facts(table, name) for name in free if name not in text)]
+        candidates = [facts(table, name) for name in free if name not in text]
         if not candidates or not kept_text:
             table.require(roles.label[0], "data.label")
         label = min(candidates, key=lambda fact: fact.distinct).name

@@ -46,7 +46,12 @@ def names_columns(records: list[list[str]]) -> bool:
         return True
     if any(len(cell) > 40 or len(cell.split()) > 4 for cell in first):
         return False
-    return not any(cell == row[place].strip() for row in records[1:] for place, cell in enumerate(first) if cell and place < len(row))
+    return not any(
+        cell == row[place].strip()
+        for row in records[1:]
+        for place, cell in enumerate(first)
+        if cell and place < len(row)
+    )
 
 
 def column_names(first: list[str], is_header: bool, where: str) -> list[str]:

@@ -27,7 +27,9 @@ def read_names(path: str) -> tuple[str, ...]:
     try:
         names = [line.strip() for line in Path(path).read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read: {error}", where=path, fix="give a text file with a label name a line") from None
+        raise DataError(
+            f"cannot be read: {error}", where=path, fix="give a text file with a label name a line"
+        ) from None
     while names and not names[-1]:
         names.pop()
     if not names or not all(names) or len(set(names)) < len(names):

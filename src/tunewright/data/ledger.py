@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -16,7 +16,7 @@ def normalised(text: tuple[str, ...]) -> str:
     return " ".join(unicodedata.normalize("NFKC", " \x1f ".join(text)).casefold().split())
 
 
-def duplicates_across(splits: dict[str, Sequence[tuple[str, ...]]]) -> dict[str, int]:
+def duplicates_across(splits: Mapping[str, Sequence[tuple[str, ...]]]) -> dict[str, int]:
     """`{"train/test": rows of the second split whose text the first one has}` (D8); pairs without any are left out."""
     known = {name: [normalised(text) for text in texts] for name, texts in splits.items()}
     counts = {}

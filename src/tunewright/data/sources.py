@@ -36,7 +36,9 @@ def read(source: str, header: bool | None = None, split: str = "train") -> Table
         near = suggest(path.name, [item.name for item in path.parent.glob("*")] if path.parent.is_dir() else [])
         raise DataError("there is no such file", where=source, fix=near if near.startswith("did") else "check the path")
     if not path.is_file():
-        raise DataError("is not a file", where=source, fix="name one data file, such as " + source.rstrip("/") + "/train.csv")
+        raise DataError(
+            "is not a file", where=source, fix="name one data file, such as " + source.rstrip("/") + "/train.csv"
+        )
     if path.stat().st_size == 0:
         raise DataError("the file is empty", where=source, fix="give a file with rows")
     table = read_file(path, header)
@@ -201,7 +203,10 @@ def from_hub(source: str, split: str) -> Table:
         loaded = datasets.load_dataset(source, split=split)
     names = {key: value.names for key, value in loaded.features.items() if isinstance(value, datasets.ClassLabel)}
     rows = [
-        {key: names[key][value] if key in names and value is not None and value >= 0 else value for key, value in row.items()}
+        {
+            key: names[key][value] if key in names and value is not None and value >= 0 else value
+            for key, value in row.items()
+        }
         for row in loaded
     ]
     return from_records(f"{source}@{split}", enumerate(rows, 1), digest(rows))

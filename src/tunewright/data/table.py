@@ -37,7 +37,9 @@ class Table:
         """The column's name, or an error that names the ones there are."""
         if column not in self.columns:
             fix = f"set {setting} to one of {', '.join(map(repr, self.columns))}"
-            raise DataError(f"there is no column {column!r} ({suggest(column, self.columns)})", where=self.source, fix=fix)
+            raise DataError(
+                f"there is no column {column!r} ({suggest(column, self.columns)})", where=self.source, fix=fix
+            )
         return column
 
 

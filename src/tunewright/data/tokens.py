@@ -44,7 +44,9 @@ class TextEncoder:
     def __call__(self, texts: Sequence[tuple[str, ...]]) -> list[EncodedText]:
         if texts and len(texts[0]) == 2:
             return self.pairs(texts)
-        made = self.tokenizer([text for (text,) in texts], add_special_tokens=False, **QUIET)["input_ids"] if texts else []
+        made = (
+            self.tokenizer([text for (text,) in texts], add_special_tokens=False, **QUIET)["input_ids"] if texts else []
+        )
         return [self.fit(ids) for ids in made]
 
     def fit(self, ids: list[int]) -> EncodedText:

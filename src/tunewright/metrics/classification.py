@@ -147,7 +147,9 @@ def multi_label(logits: Floats, labels: Ints, names: Sequence[str], thresholds: 
     ranking = [average_precision(probabilities[:, place], labels[:, place]) for place in range(len(names))]
     defined = [value for value in ranking if value is not None]
     samples = precision_recall_f1((predicted & truth).sum(1), predicted.sum(1), truth.sum(1))[2]
-    error, bins = calibration(np.maximum(probabilities, 1 - probabilities).ravel(), ((probabilities >= 0.5) == truth).ravel())
+    error, bins = calibration(
+        np.maximum(probabilities, 1 - probabilities).ravel(), ((probabilities >= 0.5) == truth).ravel()
+    )
     return {
         "num_rows": len(labels),
         **averages(hits, said, there),

@@ -61,7 +61,9 @@ class Strategy(Component):
         """Changes the model and marks what trains; returns the model to use."""
 
     @abstractmethod
-    def groups(self, model: nn.Module, layers: Layers, learning_rate: float, weight_decay: float) -> list[ParameterGroup]:
+    def groups(
+        self, model: nn.Module, layers: Layers, learning_rate: float, weight_decay: float
+    ) -> list[ParameterGroup]:
         """The trainable parameters with their rates. Biases and norms are never decayed."""
 
     def callbacks(self) -> Sequence[Any]:

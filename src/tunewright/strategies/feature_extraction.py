@@ -43,5 +43,7 @@ class FeatureExtraction(Strategy):
         model.head.requires_grad_(True)
         return model
 
-    def groups(self, model: nn.Module, layers: Layers, learning_rate: float, weight_decay: float) -> list[ParameterGroup]:
+    def groups(
+        self, model: nn.Module, layers: Layers, learning_rate: float, weight_decay: float
+    ) -> list[ParameterGroup]:
         return split_by_decay("head", trainable(model), learning_rate, weight_decay)

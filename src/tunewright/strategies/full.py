@@ -41,6 +41,7 @@ class Full(Strategy):
         model.requires_grad_(True)
         return model
 
-    def groups(self, model: nn.Module, layers: Layers, learning_rate: float, weight_decay: float) -> list[ParameterGroup]:
+    def groups(
+        self, model: nn.Module, layers: Layers, learning_rate: float, weight_decay: float
+    ) -> list[ParameterGroup]:
         return head_and_body(model, layers, learning_rate, learning_rate * self.head_learning_rate, weight_decay)
-

@@ -59,7 +59,7 @@ class LoRA(Strategy):
         )
         wrapped = peft.get_peft_model(inner, config)
         if not pooled:
-            return wrapped  # type: ignore[no-any-return]
+            return wrapped
         model.encoder = wrapped
         return model
 
@@ -88,7 +88,9 @@ class LoRA(Strategy):
             )
         return chosen
 
-    def groups(self, model: nn.Module, layers: Layers, learning_rate: float, weight_decay: float) -> list[ParameterGroup]:
+    def groups(
+        self, model: nn.Module, layers: Layers, learning_rate: float, weight_decay: float
+    ) -> list[ParameterGroup]:
         return head_and_body(model, layers, learning_rate, learning_rate, weight_decay)
 
     def save(self, model: nn.Module, folder: Path) -> str:
@@ -114,6 +116,6 @@ def merged(model: nn.Module) -> nn.Module:
     inner: Any = model.encoder if isinstance(model, PooledClassifier) else model
     whole = inner.merge_and_unload()
     if not isinstance(model, PooledClassifier):
-        return whole  # type: ignore[no-any-return]
+        return whole
     model.encoder = whole
     return model

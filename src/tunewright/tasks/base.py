@@ -78,10 +78,9 @@ class Batch:
 
 
 class Loss(NamedTuple):
-    """A loss summed over the scored items of a batch, and named parts for the log (also sums)."""
+    """A loss summed over the scored items of a batch."""
 
     sum: Tensor
-    parts: dict[str, Tensor] = {}
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,9 @@ class Task(Component):
         """Whether these columns can be this task's data."""
 
     @abstractmethod
-    def roles(self, table: Table, text: Sequence[str] | None, label: Sequence[str] | None, delimiter: str | None) -> Roles:
+    def roles(
+        self, table: Table, text: Sequence[str] | None, label: Sequence[str] | None, delimiter: str | None
+    ) -> Roles:
         """What the table's columns are for."""
 
     @abstractmethod

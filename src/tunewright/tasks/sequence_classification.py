@@ -67,7 +67,9 @@ class SequenceClassification(Task):
     def infer(cls, table: Table) -> bool:
         return len(table.columns) > 1
 
-    def roles(self, table: Table, text: Sequence[str] | None, label: Sequence[str] | None, delimiter: str | None) -> Roles:
+    def roles(
+        self, table: Table, text: Sequence[str] | None, label: Sequence[str] | None, delimiter: str | None
+    ) -> Roles:
         return columns.assign(table, text, label, delimiter)
 
     def learn_form(self, table: Table, roles: Roles) -> Self:
@@ -112,7 +114,9 @@ class SequenceClassification(Task):
         if isinstance(self.class_weights, dict):
             for name in self.class_weights:
                 if name not in self.labels:
-                    raise ConfigError(f"unknown label {name!r}", where="task.class_weights", fix=suggest(name, self.labels))
+                    raise ConfigError(
+                        f"unknown label {name!r}", where="task.class_weights", fix=suggest(name, self.labels)
+                    )
         if self.class_weights != "balanced":
             return self.class_weights
         if self.multi_label:
@@ -126,7 +130,11 @@ class SequenceClassification(Task):
             for label in self.labels_of(row):
                 if label not in known:
                     fix = f"correct it ({suggest(label, known)}), or add rows with it to the training data"
-                    raise DataError(f"label {label!r} is not among the training labels", where=f"{source}, row {row.number}", fix=fix)
+                    raise DataError(
+                        f"label {label!r} is not among the training labels",
+                        where=f"{source}, row {row.number}",
+                        fix=fix,
+                    )
 
     def labels_of(self, row: Row) -> tuple[str, ...]:
         return row.label if self.multi_label else (row.label,)
@@ -157,7 +165,9 @@ class SequenceClassification(Task):
         inputs, owners = pad(features, tokenizer)
         known = features[0].label is not None
         targets = torch.from_numpy(np.array([item.label for item in features], dtype=np.int64)) if known else None
-        return Batch([item.row for item in features], inputs, targets, owners, sum(item.num_tokens for item in features))
+        return Batch(
+            [item.row for item in features], inputs, targets, owners, sum(item.num_tokens for item in features)
+        )
 
     def weight(self, batch: Batch) -> Tensor:
         assert batch.labels is not None

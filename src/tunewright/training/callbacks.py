@@ -48,7 +48,9 @@ class EarlyStopping(Callback):
         known = state.evaluations[-1]["validation"]
         if self.metric.name not in known:
             fix = suggest(self.metric.name, known)
-            raise ConfigError(f"there is no score {self.metric.name!r}", where="training.early_stopping.metric", fix=fix)
+            raise ConfigError(
+                f"there is no score {self.metric.name!r}", where="training.early_stopping.metric", fix=fix
+            )
         best = best_evaluation(state.evaluations, self.metric, self.min_delta)
         since = len(state.evaluations) if best is None else len(state.evaluations) - 1 - state.evaluations.index(best)
         return since >= self.patience

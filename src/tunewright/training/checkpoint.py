@@ -204,7 +204,11 @@ def continue_run(folder: Path, fingerprint: dict[str, Any]) -> str | None:
     known = read_json(folder / RUN)
     before = known["fingerprint"]
     keys = sorted({*before, *fingerprint})
-    changed = [f"{key} was {before.get(key)!r}, is {fingerprint.get(key)!r}" for key in keys if before.get(key) != fingerprint.get(key)]
+    changed = [
+        f"{key} was {before.get(key)!r}, is {fingerprint.get(key)!r}"
+        for key in keys
+        if before.get(key) != fingerprint.get(key)
+    ]
     if changed:
         fix = "undo the change, or start anew with another --out"
         raise CheckpointError("this is not the same run: " + "; ".join(changed), where=str(folder.parent), fix=fix)

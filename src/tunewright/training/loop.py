@@ -130,7 +130,8 @@ class Loop:
         """Tells every callback on the main process; True if one asks to stop."""
         if not self.accelerator.is_main_process:
             return False
-        return any([bool(event(callback)) for callback in self.callbacks])
+        answers = [bool(event(callback)) for callback in self.callbacks]  # a list: each must hear of it
+        return any(answers)
 
     def agreed(self, stop: StopRequest) -> int | None:
         """The signal that any process received, known to all of them."""
@@ -169,13 +170,17 @@ class Loop:
         micros = micro_batches(rows, self.lengths, self.plan.micro_batch_size, process, processes)
         chosen = micros or [rows[:1]]  # a process without rows must still join in the reduction
         features = self.data.encoded.features
-        return [self.data.collate([features[row] for row in micro]).to(self.device) for micro in chosen], float(bool(micros))
+        return [self.data.collate([features[row] for row in micro]).to(self.device) for micro in chosen], float(
+            bool(micros)
+        )
 
     def backward(self, batches: list[Batch], share: float) -> Tensor:
         """() the step's mean loss; leaves its gradient, summed over processes, in the parameters."""
         import torch
 
-        count = self.summed(sum((self.task.weight(batch) for batch in batches), torch.zeros((), device=self.device)) * share)
+        count = self.summed(
+            sum((self.task.weight(batch) for batch in batches), torch.zeros((), device=self.device)) * share
+        )
         total = torch.zeros((), device=self.device)
         for place, batch in enumerate(batches):
             with self.syncing(place == len(batches) - 1):
@@ -205,7 +210,7 @@ class Loop:
         torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
 
     def require_finite(self, loss: Tensor, norm: Tensor, batches: list[Batch]) -> None:
-        """N1: never steps on a loss or gradient that is no number. An fp16 overflow is the scaler's, while it has room."""
+        """N1: never steps on a loss or gradient that is no number. fp16 overflows are the scaler's, while it has room."""
         overflow = self.precision.name == "fp16" and self.scaler.get_scale() > 1
         loss_is_finite = bool(loss.isfinite())
         if loss_is_finite and (bool(norm.isfinite()) or overflow):
@@ -267,7 +272,9 @@ class Loop:
         over = self.state.finished or self.state.stopped == "early"
         self.state.scaler = self.scaler.state_dict() or None
         weights = {name: value for group in self.groups for name, value in group.parameters.items()}
-        return self.checkpoints.save(self.state.to_json(), weights, None if over else optim.state_tensors(self.optimizer))
+        return self.checkpoints.save(
+            self.state.to_json(), weights, None if over else optim.state_tensors(self.optimizer)
+        )
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continues from a checkpoint: weights, moments, state."""

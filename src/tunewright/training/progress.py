@@ -54,7 +54,9 @@ class PlainListener(Listener):
             self.say(f"step {state.step}/{state.total_steps}  epoch {state.epoch:.2f}  {figures(log)}")
 
     def on_evaluate(self, state: State, log: Log) -> bool:
-        self.say(f"step {log['step']}/{state.total_steps}  epoch {state.epoch:.2f}  validation: {brief(log['validation'])}")
+        self.say(
+            f"step {log['step']}/{state.total_steps}  epoch {state.epoch:.2f}  validation: {brief(log['validation'])}"
+        )
         return False
 
 
@@ -89,7 +91,9 @@ class BarListener(Listener):
         self.bar.update(task, completed=done, total=total, visible=done < total)
 
     def on_start(self, state: State) -> None:
-        self.tasks["training"] = self.bar.add_task("training", total=state.total_steps, completed=state.step, figures="")
+        self.tasks["training"] = self.bar.add_task(
+            "training", total=state.total_steps, completed=state.step, figures=""
+        )
 
     def on_step(self, state: State, log: Log) -> None:
         self.bar.update(self.tasks["training"], completed=state.step, figures=figures(log))

@@ -76,9 +76,7 @@ def better(candidate: dict[str, Any], best: dict[str, Any] | None, metric: Metri
     return is_number(loss) and is_number(best_loss) and loss < best_loss
 
 
-def best_evaluation(
-    evaluations: list[dict[str, Any]], metric: Metric, min_delta: float = 0.0
-) -> dict[str, Any] | None:
+def best_evaluation(evaluations: list[dict[str, Any]], metric: Metric, min_delta: float = 0.0) -> dict[str, Any] | None:
     """The best evaluation so far, or None where none has a number for the metric."""
     best: dict[str, Any] | None = None
     for evaluation in evaluations:
