@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -12,6 +12,13 @@ from .component import kind_of, members, one_of
 from .errors import ConfigError, suggest
 from .strategies.base import Strategy
 from .tasks.base import Task
+
+if TYPE_CHECKING:
+    AnyTask = Task
+    AnyStrategy = Strategy
+else:
+    AnyTask = one_of(Task)
+    AnyStrategy = one_of(Strategy)
 
 Auto = Literal["auto"]
 Columns = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
@@ -83,8 +90,8 @@ class RunConfig(Section):
 
     model: str = Field("minilm", description="an embedded alias, a local folder or a hub id")
     data: DataConfig
-    task: one_of(Task) | None = Field(None, description="inferred from the columns when left out")  # type: ignore[valid-type]
-    strategy: one_of(Strategy) = Field(default_factory=lambda: full(), description="which parameters train, and how")
+    task: AnyTask | None = Field(None, description="inferred from the columns when left out")
+    strategy: AnyStrategy = Field(default_factory=lambda: full(), description="which parameters train, and how")
     training: TrainingConfig = TrainingConfig()
     out: str | None = Field(None, description="the run's directory; else runs/<data>-<strategy>")
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
@@ -94,7 +101,7 @@ class _StrictLoader(yaml.SafeLoader):
     """Safe YAML (S4) in which a key given twice is an error instead of the last one winning."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)

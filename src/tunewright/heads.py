@@ -28,9 +28,9 @@ class PooledClassifier(nn.Module):
         super().__init__()
         self.encoder: Any = encoder
         self.pooling = pooling
-        self.dropout = nn.Dropout(dropout)
+        self.dropout: Any = nn.Dropout(dropout)
         config: Any = encoder.config
-        self.head = nn.Linear(config.hidden_size, num_labels)
+        self.head: Any = nn.Linear(config.hidden_size, num_labels)
         nn.init.normal_(self.head.weight, std=getattr(config, "initializer_range", 0.02))
         nn.init.zeros_(self.head.bias)
 
@@ -44,8 +44,7 @@ class PooledClassifier(nn.Module):
 
     def forward(self, **inputs: Tensor) -> Tensor:
         """(B, C) logits of (B, T) tokens."""
-        logits: Tensor = self.head(self.dropout(self.features(**inputs)))
-        return logits
+        return self.head(self.dropout(self.features(**inputs)))
 
 
 def drop_pooler(encoder: Any) -> nn.Module:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import made_up_runs
+from tests.report import made_up_runs
 import pytest
 
 Record = dict[str, Any]

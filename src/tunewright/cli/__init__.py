@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -33,8 +34,14 @@ def add_verbs() -> None:
 
 def main() -> None:
     """Runs the command line and exits: 0 done, 2 you can fix it, 1 our fault, 128+n stopped by signal n."""
+    signal.signal(signal.SIGTERM, terminate)
     add_verbs()
     sys.exit(run())
+
+
+def terminate(number: int, frame: object) -> None:
+    """SIGTERM outside the loop; inside, the loop's own handler finishes the step first."""
+    raise Interrupted(number)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -48,7 +55,7 @@ def run(arguments: list[str] | None = None) -> int:
     except Interrupted as error:
         return farewell(error)
     except (KeyboardInterrupt, click.exceptions.Abort):
-        return complain("stopped before the first checkpoint; the same command starts again", 130)
+        return farewell(Interrupted(signal.SIGINT))
     except click.exceptions.ClickException as error:
         error.show()
         return 2
@@ -69,8 +76,8 @@ def complain(text: str, code: int) -> int:
 
 
 def farewell(error: Interrupted) -> int:
-    saved = f"the checkpoint of step {error.step} is written" if error.step else "no step was finished yet"
-    return complain(f"stopped by a signal; {saved}; go on with the same command and --resume", error.exit_code)
+    saved = f"the checkpoint of step {error.step} is written; " if error.step else ""
+    return complain(f"stopped by a signal; {saved}a run goes on with the same command and --resume", error.exit_code)
 
 
 def defect() -> int:

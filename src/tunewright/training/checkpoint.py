@@ -90,10 +90,8 @@ class Checkpoints:
         return path if not path.exists() or self.owns(path) else path.with_name(f"{path.name}-{self.run_id[:6]}")
 
     def owns(self, path: Path) -> bool:
-        try:
-            return bool(read_json(path / STATE)["run_id"] == self.run_id)
-        except (OSError, ValueError, KeyError, TypeError):
-            return self.run_id in marker(path)
+        """By either file that carries the run's id: one of them may be damaged."""
+        return any(f'"run_id": "{self.run_id}"' in text_of(path / name) for name in (STATE, MANIFEST))
 
     def ours(self) -> list[Path]:
         """This run's checkpoints, oldest first."""
@@ -134,10 +132,10 @@ def step_of(path: Path) -> int:
     return int(match[1])
 
 
-def marker(path: Path) -> str:
-    """The manifest's text: it tells whose a checkpoint is when its state file is damaged."""
+def text_of(path: Path) -> str:
+    """A file's text, whatever has become of it; "" where it is gone."""
     try:
-        return (path / MANIFEST).read_text(encoding="utf-8", errors="replace")
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
 
@@ -171,6 +169,8 @@ def read(path: Path, allow_missing: tuple[str, ...] = ()) -> Checkpoint:
         sums = read_json(path / MANIFEST)["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
         raise DamagedError(f"{MANIFEST} is missing or unreadable", where=str(path)) from None
+    if not {MODEL, STATE} <= set(sums) <= {MODEL, OPTIMIZER, STATE}:
+        raise DamagedError(f"{MANIFEST} is damaged (it names other files)", where=str(path))
     for name, expected in sums.items():
         if not (path / name).is_file():
             if name == OPTIMIZER and "optimizer" in allow_missing:

@@ -108,8 +108,8 @@ class Loop:
         """Trains to the end, from wherever the state stands."""
         stop = StopRequest()
         started, before = time.perf_counter(), self.state.fit_seconds
-        self.each(lambda callback: callback.on_start(self.state))
         with stop:
+            self.each(lambda callback: callback.on_start(self.state))
             while True:
                 self.state.fit_seconds = before + time.perf_counter() - started
                 self.evaluate_if_due()
@@ -210,7 +210,7 @@ class Loop:
         torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
 
     def require_finite(self, loss: Tensor, norm: Tensor, batches: list[Batch]) -> None:
-        """N1: never steps on a loss or gradient that is no number. fp16 overflows are the scaler's, while it has room."""
+        """N1: never steps on a loss or gradient that is no number. fp16's overflows are the scaler's."""
         overflow = self.precision.name == "fp16" and self.scaler.get_scale() > 1
         loss_is_finite = bool(loss.isfinite())
         if loss_is_finite and (bool(norm.isfinite()) or overflow):

@@ -1,0 +1,27 @@
+"""`python -m benchmarks NAME [OPTIONS]`; without a name, what there is."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+BENCHMARKS = {"sst2": "full fine-tuning of MiniLM on 1,024 rows of SST-2, against transformers' Trainer"}
+
+
+def main(arguments: list[str]) -> int:
+    """Returns the exit code: 0 done, 1 a contestant failed, 2 the user can fix it."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("python -m benchmarks NAME [--help]\n")
+        for name, what in BENCHMARKS.items():
+            print(f"  {name:8}{what}")
+        return 0
+    name, *rest = arguments
+    if name not in BENCHMARKS:
+        print(f"no benchmark {name!r}; there is: {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    code: int = importlib.import_module(f"benchmarks.{name}").main(rest)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
