@@ -251,6 +251,7 @@ def load_model(source: Source, auto_class: str, **config_changes: Any) -> nn.Mod
             ignore_mismatched_sizes=True,  # a head for other labels; anything else is refused below
         )
     odd = {key if isinstance(key, str) else key[0] for key in (*info["missing_keys"], *info["mismatched_keys"])}
+    model.new_parameters = odd  # strategies must train and save them, whatever else they freeze
     missing = sorted(name for name in odd if not is_head(name))
     if missing:
         what = f"{len(missing)} weights are missing or of another shape, such as {missing[0]}"

@@ -56,6 +56,7 @@ class LoRA(Strategy):
             bias=self.bias,
             use_dora=self.use_dora,
             use_rslora=self.use_rslora,
+            modules_to_save=None if pooled else head_modules(inner),
         )
         wrapped = peft.get_peft_model(inner, config)
         if not pooled:
@@ -104,6 +105,18 @@ class LoRA(Strategy):
         if isinstance(model, PooledClassifier):
             save_head(model, folder)
         return "adapter"
+
+
+def head_modules(model: Any) -> list[str]:
+    """What a model's own head consists of, and any part that its checkpoint lacked.
+
+    PEFT by itself trains and saves only `classifier` or `score`: the rest of the head (DistilBERT's pre_classifier,
+    ModernBERT's head, a new pooler) would stay random, and be another random one after reloading (FINDINGS 7).
+    """
+    head = [
+        name for name, child in model.named_children() if name != model.base_model_prefix and list(child.parameters())
+    ]
+    return [*head, "pooler"] if any("pooler" in name for name in model.new_parameters) else head
 
 
 def merged(model: nn.Module) -> nn.Module:
