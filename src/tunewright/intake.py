@@ -30,6 +30,11 @@ class Split:
         """Some of the rows; what was dropped stays with the split they were taken from."""
         return Split([self.rows[place] for place in places], self.source, self.sha256, len(places), Counter())
 
+    def limited(self, places: list[int]) -> Split:
+        """Some of the rows; the others are counted as dropped."""
+        dropped = self.dropped + Counter({"over data.limit": len(self.rows) - len(places)})
+        return Split([self.rows[place] for place in places], self.source, self.sha256, self.rows_in, dropped)
+
 
 @dataclass(frozen=True)
 class Intake:
@@ -52,6 +57,9 @@ def take_in(config: RunConfig) -> Intake:
     table = sources.read(data.train, data.header)
     task = config.task or infer_task(table)
     roles = task.roles(table, data.text, data.label, data.label_delimiter)
+    if names and len(roles.label) > 1:
+        fix = "leave out data.label_names: the columns' names are the labels"
+        raise ConfigError(f"there are {len(roles.label)} label columns", where="data.label_names", fix=fix)
     task = task.learn_form(table, roles)
     notes = [
         *table.notes,
@@ -60,7 +68,7 @@ def take_in(config: RunConfig) -> Intake:
     ]
     train = read_rows(table, task, roles, names, data.on_bad_row)
     if data.limit is not None and data.limit < len(train.rows):
-        train = train.part(splits.subset(len(train.rows), data.limit, data.split_seed))
+        train = train.limited(splits.subset(len(train.rows), data.limit, data.split_seed))
         notes.append(f"limit: {data.limit} of the training file's rows")
     found = {"train": train}
     for name, source in hub_siblings(data, notes).items():
@@ -120,11 +128,14 @@ def make_missing(found: dict[str, Split], task: Task, data: DataConfig, notes: l
         shares["test"] = data.test_share
     if "validation" not in found:
         shares["validation"] = data.validation_share
+    if sum(shares.values()) >= 1:
+        settings = " + ".join(f"data.{name}_share" for name in shares)
+        raise ConfigError("leaves no row to train on", where=settings, fix="choose shares of less than 1 together")
     whole = len(found["train"].rows)
     for name, share in shares.items():
         train = found["train"]
         wanted = share * whole / len(train.rows)
-        if share == 0 or wanted >= 1:
+        if share == 0:
             continue
         kept, taken = splits.stratified([task.stratum(row) for row in train.rows], wanted, data.split_seed)
         if not taken:

@@ -20,7 +20,13 @@ def inferred(rows: list[dict], **named) -> Roles:
 
 
 PARCELS = [
-    {"id": f"PD-{n}", "received": f"2026-01-{n + 1:02}", "message": f"parcel {n} is late", "topic": "ab"[n % 2], "tags": ""}
+    {
+        "id": f"PD-{n}",
+        "received": f"2026-01-{n + 1:02}",
+        "message": f"parcel {n} is late",
+        "topic": "ab"[n % 2],
+        "tags": "",
+    }
     for n in range(28)
 ]
 
@@ -49,7 +55,9 @@ def test_names_are_known_in_any_case():
 
 
 def test_without_known_names_the_longest_is_text_and_the_one_of_fewest_values_is_the_label():
-    rows = [{"a": n, "b": "pos" if n % 3 else "neg", "c": f"some words {n}", "d": "same", "e": n % 7} for n in range(40)]
+    rows = [
+        {"a": n, "b": "pos" if n % 3 else "neg", "c": f"some words {n}", "d": "same", "e": n % 7} for n in range(40)
+    ]
     roles = inferred(rows)
     assert (roles.text, roles.label) == (("c",), ("b",))
     assert "the longest texts" in roles.notes[0]
@@ -98,7 +106,9 @@ def test_a_text_cell_may_be_a_number_or_a_date(value):
 @pytest.mark.parametrize("role", ["text", "label"])
 def test_a_named_column_that_is_missing_gets_a_suggestion(role):  # D10 C3
     setting = rf"data\.{role}"
-    with pytest.raises(DataError, match=rf"there is no column 'mesage' \(did you mean 'message'\?\); set {setting} to one"):
+    with pytest.raises(
+        DataError, match=rf"there is no column 'mesage' \(did you mean 'message'\?\); set {setting} to one"
+    ):
         inferred(PARCELS, **{role: ["mesage"]})
 
 
@@ -158,7 +168,9 @@ def test_an_id_is_never_taken_for_a_missing_text():  # D10
         reassign(dev, Roles(("text",), ("label",)))
 
 
-@pytest.mark.parametrize("rows", [[{"text": "a"}, {"text": "b"}], [{"body": "a b c", "gold": "x"}, {"body": "c d", "gold": "y"}]])
+@pytest.mark.parametrize(
+    "rows", [[{"text": "a"}, {"text": "b"}], [{"body": "a b c", "gold": "x"}, {"body": "c d", "gold": "y"}]]
+)
 def test_a_missing_label_is_an_error_where_it_can_not_be_told(rows):  # D10
     with pytest.raises(DataError, match="there is no column 'label'"):
         reassign(table(rows), Roles(("text",), ("label",)))

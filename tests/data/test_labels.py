@@ -27,7 +27,16 @@ def columns(**cells):
 
 @pytest.mark.parametrize(
     ("value", "label"),
-    [("spam", "spam"), (" spam ", "spam"), (3, "3"), (3.0, "3"), (2.5, "2.5"), (True, "true"), (False, "false"), (0, "0")],
+    [
+        ("spam", "spam"),
+        (" spam ", "spam"),
+        (3, "3"),
+        (3.0, "3"),
+        (2.5, "2.5"),
+        (True, "true"),
+        (False, "false"),
+        (0, "0"),
+    ],
 )
 def test_one_label_may_be_text_a_number_or_a_truth_value(value, label):
     assert single(value) == label
@@ -84,7 +93,9 @@ def test_a_list_of_labels_holds_values_only(value):  # D10
         several(value, ",")
 
 
-@pytest.mark.parametrize(("value", "label"), [(0, "joy"), ("2", "fear"), (1.0, "anger"), ("1.0", "anger"), ("joy", "joy")])
+@pytest.mark.parametrize(
+    ("value", "label"), [(0, "joy"), ("2", "fear"), (1.0, "anger"), ("1.0", "anger"), ("joy", "joy")]
+)
 def test_numbers_become_the_names_of_the_file(value, label):
     assert single(value, NAMES) == label
     assert several([value], None, NAMES) == (label,)
@@ -92,7 +103,9 @@ def test_numbers_become_the_names_of_the_file(value, label):
 
 @pytest.mark.parametrize("value", ["3", "-1", "sad", "9" * 5000, "1.5"])
 def test_a_number_without_a_name_is_refused(value):  # D10
-    with pytest.raises(DataError, match=r"a.csv, row 7: column 'label': there is no label .*has 3 names, numbered from 0"):
+    with pytest.raises(
+        DataError, match=r"a.csv, row 7: column 'label': there is no label .*has 3 names, numbered from 0"
+    ):
         single(value, NAMES)
 
 

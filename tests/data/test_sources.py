@@ -169,7 +169,9 @@ def test_a_name_that_no_disk_can_hold_is_no_file():
 def test_a_file_that_may_not_be_read_is_the_users_to_fix(tmp_path, monkeypatch):
     path = tmp_path / "inbox.csv"
     path.write_text("text,label\na,b\n")
-    monkeypatch.setattr(Path, "read_bytes", lambda self: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    monkeypatch.setattr(
+        Path, "read_bytes", lambda self: (_ for _ in ()).throw(PermissionError(13, "Permission denied"))
+    )
     with pytest.raises(DataError, match=r"inbox\.csv: cannot be read: Permission denied"):
         sources.read(str(path))
 
@@ -205,7 +207,9 @@ def test_hub_data_sets_have_their_labels_named(monkeypatch):
 
 
 SEEDS = [text.encode() for text in DOCUMENTS.values()] + [tabbed(True).encode()]
-NASTY = st.sampled_from([b'"', b"\0", b"\n", b"\r", b"\xff\xfe", b"[", b"{", b"1" * 5000, b"[" * 3000, b"\\ud800", b"NaN"])
+NASTY = st.sampled_from(
+    [b'"', b"\0", b"\n", b"\r", b"\xff\xfe", b"[", b"{", b"1" * 5000, b"[" * 3000, b"\\ud800", b"NaN"]
+)
 PIECES = st.lists(st.one_of(NASTY, st.sampled_from(SEEDS), st.binary(max_size=12)), min_size=1, max_size=5)
 
 

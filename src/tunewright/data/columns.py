@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import DataError
-from .table import Table, is_missing
+from .table import Table, is_missing, shown
 
 TEXT_NAMES = ("text", "message", "sentence", "content", "review", "comment", "tweet", "body", "document", "utterance")
 PAIR_NAMES = (("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"), ("text1", "text2"),
@@ -45,6 +45,7 @@ class Facts:
     distinct: int
     filled: int
     lists: bool
+    nested: bool
 
     @property
     def constant_or_unique(self) -> bool:
@@ -62,6 +63,7 @@ def facts(table: Table, name: str) -> Facts:
         distinct=len(set(texts)),
         filled=len(values),
         lists=bool(values) and all(isinstance(value, list) for value in values),
+        nested=bool(values) and all(isinstance(value, list | dict | bytes) for value in values),
     )
 
 
@@ -74,7 +76,7 @@ def find_text(table: Table, taken: Sequence[str]) -> tuple[tuple[str, ...], str]
     for known in TEXT_NAMES:
         if known in lower:
             return (lower[known],), "by its name"
-    candidates = [fact for fact in (facts(table, name) for name in lower.values()) if not fact.lists and fact.filled]
+    candidates = [fact for fact in (facts(table, name) for name in lower.values()) if not fact.nested and fact.filled]
     if not candidates:
         raise DataError("no column can be the text", where=table.source, fix="name it with data.text (--text)")
     return (max(candidates, key=lambda fact: fact.length).name,), "the longest texts"
@@ -87,7 +89,8 @@ def find_label(table: Table, text: Sequence[str]) -> tuple[str, str]:
     if named:
         others = f"; also possible: {', '.join(named[1:])} (--label)" if named[1:] else ""
         return named[0], f"by its name{others}"
-    candidates = [fact for fact in (facts(table, name) for name in lower.values()) if not fact.constant_or_unique]
+    measured = [facts(table, name) for name in lower.values()]
+    candidates = [fact for fact in measured if not fact.constant_or_unique and (fact.lists or not fact.nested)]
     if not candidates:
         what = f"no column can be the label; the columns are {', '.join(map(repr, table.columns))}"
         raise DataError(what, where=table.source, fix="name it with data.label (--label)")
@@ -104,6 +107,7 @@ def assign(table: Table, text: Sequence[str] | None, label: Sequence[str] | None
         table.require(name, "data.text")
     for name in label or ():
         table.require(name, "data.label")
+    refuse_contradictions(table, text or (), label or (), delimiter)
     notes = []
     if not text:
         text, why = find_text(table, label or ())
@@ -115,7 +119,32 @@ def assign(table: Table, text: Sequence[str] | None, label: Sequence[str] | None
     if len(label) == 1 and delimiter is None and joins_ids(table, label[0]):
         delimiter = ","
         notes.append(f"several labels a row: {label[0]} joins numbers with a comma")
+    elif delimiter is not None and not any(delimiter in str(row[label[0]]) for row in table.rows):
+        notes.append(f"label_delimiter: no cell of {label[0]!r} contains {delimiter!r}")
+    check_texts(table, text)
     return Roles(tuple(text), tuple(label), delimiter, tuple(notes))
+
+
+def refuse_contradictions(table: Table, text: Sequence[str], label: Sequence[str], delimiter: str | None) -> None:
+    """Raises DataError where a column was given two roles, or a delimiter has nothing to cut."""
+    named = [*text, *label]
+    for name in named:
+        if named.count(name) > 1:
+            fix = "give each column one role (data.text, data.label)"
+            raise DataError(f"column {name!r} is named twice", where=table.source, fix=fix)
+    if delimiter is not None and len(label) > 1:
+        what = f"data.label_delimiter is {delimiter!r}, but data.label names {len(label)} columns, one per label"
+        raise DataError(what, where=table.source, fix="leave out the delimiter, or name the one column that it joins")
+
+
+def check_texts(table: Table, names: Sequence[str]) -> None:
+    """Raises DataError where a text column holds something that is no text (and no number, date or truth value)."""
+    for name in names:
+        for index, row in enumerate(table.rows):
+            if isinstance(row[name], list | tuple | dict | bytes):
+                what = f"column {name!r} holds {shown(row[name])} ({type(row[name]).__name__}), not a text"
+                fix = "write a text, or name another column with data.text (--text)"
+                raise DataError(what, where=table.where(index), fix=fix)
 
 
 def joins_ids(table: Table, name: str) -> bool:
@@ -128,7 +157,16 @@ def reassign(table: Table, roles: Roles, *, labelled: bool = True) -> Roles:
     """The same roles in another file, whose columns may have other names.
 
     A missing column is looked for among the columns that play no role yet; that is said in the notes.
+
+    Raises:
+        DataError: none of them looks like it.
     """
+    found = renamed(table, roles, labelled)
+    check_texts(table, found.text)
+    return found
+
+
+def renamed(table: Table, roles: Roles, labelled: bool) -> Roles:
     missing = [name for name in (*roles.text, *roles.label) if name not in table.columns]
     if not missing or (not labelled and not set(missing) & set(roles.text)):
         return Roles(roles.text, roles.label, roles.delimiter)
@@ -136,9 +174,9 @@ def reassign(table: Table, roles: Roles, *, labelled: bool = True) -> Roles:
         table.require(missing[0], "the column's name in the file")
     free = [name for name in table.columns if name not in (*roles.text, *roles.label)]
     kept_text = tuple(name for name in roles.text if name in table.columns)
-    if not kept_text and not free:
+    if not kept_text and not any(looks_like_text(table, name) for name in free):
         table.require(roles.text[0], "the column's name in the file")
-    text = kept_text or find_text(table, [name for name in roles.label if name in table.columns])[0]
+    text = kept_text or find_text(table, [name for name in table.columns if name not in free])[0][:1]
     if not labelled:
         return Roles(text, roles.label, roles.delimiter, (f"{table.source}: text column: {' and '.join(text)}",))
     if roles.label[0] in table.columns:
@@ -150,6 +188,11 @@ def reassign(table: Table, roles: Roles, *, labelled: bool = True) -> Roles:
         label = min(candidates, key=lambda fact: fact.distinct).name
     note = f"{table.source}: no column {missing[0]!r}; used {text[0]!r} as text and {label!r} as label"
     return Roles(text, (label,), roles.delimiter, (note,))
+
+
+def looks_like_text(table: Table, name: str) -> bool:
+    """By its name, or because its cells have more than a word: an id or a date in place of a text would go unseen."""
+    return name.lower() in TEXT_NAMES or facts(table, name).words >= 1.5
 
 
 def as_text(value: Any) -> str:

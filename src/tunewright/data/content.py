@@ -31,7 +31,7 @@ def content(path: Path) -> bytes:
     if not path.name.lower().endswith(".gz"):
         return raw
     if not raw.startswith(GZIP):
-        raise DataError("is not gzipped, as its name says", where=str(path), fix="take .gz off its name, or pack it")
+        raise DataError("is not gzipped, although its name says so", where=str(path), fix="take .gz off its name")
     try:
         return gzip.decompress(raw)
     except (OSError, EOFError, zlib.error) as error:
@@ -53,11 +53,12 @@ def decode(path: Path) -> str:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         fix = "save it as UTF-8 (iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW)"
-        place = raw.index(error.object[error.start :])  # the codec counts from behind the byte order mark
+        place = len(raw) - len(error.object) + error.start  # the codec counts from behind the byte order mark
         what = f"byte 0x{raw[place]:02x} is not UTF-8"
         raise DataError(what, where=line_of(path, raw, place), fix=fix) from None
     return text if "\n" in text else text.replace("\r", "\n")
 
 
 def line_of(path: Path, raw: bytes, place: int) -> str:
-    return f"{path}, line {raw.count(b'\n', 0, place) + 1}"
+    line = raw.count(b"\n", 0, place) + 1
+    return f"{path}, line {line}"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
 from .columns import Roles
-from .table import Table, is_missing
+from .content import decode
+from .table import Table, is_missing, shown
 
+PLAIN = "write each label as text, a number, true or false"
 TRUE, FALSE = {"1", "true", "yes", "1.0"}, {"0", "false", "no", "0.0", ""}
 
 
@@ -25,15 +28,21 @@ def name_of(value: Any) -> str:
 def read_names(path: str) -> tuple[str, ...]:
     """A label name a line; the first line names label 0."""
     try:
-        names = [line.strip() for line in Path(path).read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"cannot be read: {error}", where=path, fix="give a text file with a label name a line"
-        ) from None
+        if not Path(path).is_file():
+            raise DataError("there is no such file", where=path, fix="check data.label_names (--label-names)")
+        names = [line.strip() for line in decode(Path(path)).split("\n")]
+    except OSError as error:  # a name too long for the disk
+        raise DataError(f"cannot be read: {error.strerror}", where=path, fix="give a file, a name a line") from None
     while names and not names[-1]:
         names.pop()
-    if not names or not all(names) or len(set(names)) < len(names):
-        raise DataError("has empty or repeated names", where=path, fix="write each label's name once, a line each")
+    fix = "write each label's name once, a line each"
+    if not names:
+        raise DataError("holds no names", where=path, fix=fix)
+    for row, name in enumerate(names):
+        if not name:
+            raise DataError("has no name", where=f"{path}, row {row + 1}", fix=fix)
+        if name in names[:row]:
+            raise DataError(f"{name!r} is there twice", where=f"{path}, row {row + 1}", fix=fix)
     return tuple(names)
 
 
@@ -42,10 +51,8 @@ def single(table: Table, index: int, column: str, names: Sequence[str] | None) -
     value = table.rows[index][column]
     if is_missing(value):
         return None
-    if isinstance(value, list | dict):
-        fix = "a list of labels makes the task multi-label (task.multi_label: true)"
-        raise DataError(f"column {column!r} holds a {type(value).__name__}", where=table.where(index), fix=fix)
-    return named(name_of(value), table, index, column, names)
+    fix = "set task.multi_label: true where rows have several labels" if isinstance(value, list) else PLAIN
+    return named(name_of(plain(value, table, index, column, fix)), table, index, column, names)
 
 
 def several(table: Table, index: int, roles: Roles, names: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -54,15 +61,20 @@ def several(table: Table, index: int, roles: Roles, names: Sequence[str] | None)
         return tuple(column for column in roles.label if is_set(table, index, column))
     column = roles.label[0]
     value = table.rows[index][column]
-    if value is None:
+    if value is None or (isinstance(value, float) and is_missing(value)):
         return None
-    if isinstance(value, list):
-        parts = [name_of(item) for item in value]
-    elif roles.delimiter is not None:
-        parts = [part.strip() for part in name_of(value).split(roles.delimiter)]
-    else:
-        parts = [name_of(value)]
+    parts = [name_of(plain(item, table, index, column)) for item in (value if isinstance(value, list) else [value])]
+    if roles.delimiter is not None and not isinstance(value, list):
+        parts = [part.strip() for part in parts[0].split(roles.delimiter)]
     return tuple(dict.fromkeys(named(part, table, index, column, names) for part in parts if part))
+
+
+def plain(value: Any, table: Table, index: int, column: str, fix: str = PLAIN) -> Any:
+    """The value, where it can be a label: text, a number, true or false."""
+    if value is None or isinstance(value, list | tuple | dict | bytes):
+        what = f"column {column!r} holds {shown(value)} ({type(value).__name__}) as a label"
+        raise DataError(what, where=table.where(index), fix=fix)
+    return value
 
 
 def is_set(table: Table, index: int, column: str) -> bool:
@@ -70,7 +82,7 @@ def is_set(table: Table, index: int, column: str) -> bool:
     text = name_of(table.rows[index][column] if table.rows[index][column] is not None else "").lower()
     if text not in TRUE | FALSE:
         fix = "write 1 or 0 in every label column"
-        raise DataError(f"column {column!r} holds {text!r}", where=table.where(index), fix=fix)
+        raise DataError(f"column {column!r} holds {shown(text)}", where=table.where(index), fix=fix)
     return text in TRUE
 
 
@@ -78,7 +90,8 @@ def named(label: str, table: Table, index: int, column: str, names: Sequence[str
     """The label's name where it was given as a number into `names`."""
     if names is None or label in names:
         return label
-    if not label.isdecimal() or int(label) >= len(names):
+    number = re.fullmatch(r"(\d{1,9})(\.0+)?", label)  # a column with gaps was saved as 3.0 by pandas
+    if number is None or int(number[1]) >= len(names):
         fix = f"data.label_names has {len(names)} names, numbered from 0"
-        raise DataError(f"column {column!r}: there is no label {label!r}", where=table.where(index), fix=fix)
-    return names[int(label)]
+        raise DataError(f"column {column!r}: there is no label {shown(label)}", where=table.where(index), fix=fix)
+    return names[int(number[1])]

@@ -13,7 +13,7 @@ import numpy as np
 
 def normalised(text: tuple[str, ...]) -> str:
     """What counts as the same text: case, width, accents' encoding and blanks do not matter."""
-    return " ".join(unicodedata.normalize("NFKC", " \x1f ".join(text)).casefold().split())
+    return " ".join(unicodedata.normalize("NFKC", " \0 ".join(text)).casefold().split())
 
 
 def duplicates_across(splits: Mapping[str, Sequence[tuple[str, ...]]]) -> dict[str, int]:

@@ -18,7 +18,8 @@ def epoch_steps(lengths: Sequence[int] | Rows, batch_size: int, seed: int, epoch
     """The rows of every optimizer step of one epoch; each row exactly once.
 
     Rows are shuffled, sorted by length within buckets of 50 batches, cut, and the batches shuffled again:
-    padding falls to a few per cent, while any two rows may still meet.
+    padding falls to a few per cent. The first batch drawn stays as it was drawn, so that any two rows may meet and
+    that the cuts of small data, which are one bucket, fall elsewhere in every epoch.
 
     Args:
         lengths: (N,) tokens of each row.
@@ -30,8 +31,8 @@ def epoch_steps(lengths: Sequence[int] | Rows, batch_size: int, seed: int, epoch
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(lengths))
     size = BUCKET * batch_size
-    steps = []
-    for start in range(0, len(order), size):
+    steps = [order[:batch_size]] if len(order) else []
+    for start in range(batch_size, len(order), size):
         bucket = order[start : start + size]
         bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
         steps += [bucket[place : place + batch_size] for place in range(0, len(bucket), batch_size)]

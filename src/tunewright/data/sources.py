@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, suggest
 from ..files import digest, sha256
-from .delimited import column_names, first_data_row, guess_delimiter
+from .content import content, decode
+from .delimited import column_names, delimited_records, first_data_row, guess_delimiter
 from .table import Table
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # an escape that must come in pairs
 
 
 def read(source: str, header: bool | None = None, split: str = "train") -> Table:
@@ -32,13 +33,13 @@ def read(source: str, header: bool | None = None, split: str = "train") -> Table
     path = Path(source)
     if is_hub_id(source):
         return from_hub(source, split)
-    if not path.exists():
-        near = suggest(path.name, [item.name for item in path.parent.glob("*")] if path.parent.is_dir() else [])
+    if not exists(path):
+        near = suggest(path.name, [item.name for item in path.parent.glob("*")] if exists(path.parent) else [])
         raise DataError("there is no such file", where=source, fix=near if near.startswith("did") else "check the path")
     if not path.is_file():
-        raise DataError(
-            "is not a file", where=source, fix="name one data file, such as " + source.rstrip("/") + "/train.csv"
-        )
+        inside = sorted(str(item) for item in path.glob("*") if format_of(item))
+        fix = f"name one data file, such as {inside[0] if inside else path / 'train.csv'}"
+        raise DataError("is not a file", where=source, fix=fix)
     if path.stat().st_size == 0:
         raise DataError("the file is empty", where=source, fix="give a file with rows")
     table = read_file(path, header)
@@ -47,10 +48,17 @@ def read(source: str, header: bool | None = None, split: str = "train") -> Table
     return table
 
 
+def exists(path: Path) -> bool:
+    """Whether something is there; a name that no disk can hold is not."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def is_hub_id(source: str) -> bool:
-    """`org/name` or `name` that is no file here and has no suffix of a data file."""
-    looks_like_path = source.startswith((".", "/", "~")) or source.count("/") > 1 or format_of(Path(source)) is not None
-    return not looks_like_path and not Path(source).exists() and not Path(source).suffix
+    """`org/name` or `name` that is no file here and has no suffix."""
+    return HUB_ID.fullmatch(source) is not None and not Path(source).suffix and not exists(Path(source))
 
 
 def format_of(path: Path) -> str | None:
@@ -64,32 +72,17 @@ def read_file(path: Path, header: bool | None) -> Table:
         raise DataError(
             f"unknown format {path.suffix!r}", where=str(path), fix=f"use one of {', '.join(FORMATS)} (each also .gz)"
         )
-    fingerprint = sha256(path)
     if suffix == ".parquet":
-        return from_records(str(path), parquet_records(path), fingerprint)
+        return from_records(str(path), parquet_records(path), sha256(path))
     text = decode(path)
     if suffix == ".jsonl":
-        return from_records(str(path), json_lines(text, str(path)), fingerprint)
+        return from_records(str(path), json_lines(text, str(path)), sha256(path))
     if suffix == ".json":
-        return from_records(str(path), enumerate(json_records(text, str(path)), 1), fingerprint)
-    return from_delimited(path, text, suffix, header, fingerprint)
+        return from_records(str(path), enumerate(json_records(text, str(path)), 1), sha256(path))
+    return from_delimited(path, text, suffix, header)
 
 
-def decode(path: Path) -> str:
-    """The file's text; UTF-8 with or without a byte order mark, nothing guessed."""
-    try:
-        raw = gzip.decompress(path.read_bytes()) if path.name.lower().endswith(".gz") else path.read_bytes()
-    except (OSError, EOFError) as error:
-        raise DataError(f"cannot be read: {error}", where=str(path), fix="check the file, or unpack it") from None
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = raw.count(b"\n", 0, error.start) + 1
-        fix = "save it as UTF-8 (iconv -f WINDOWS-1252 -t UTF-8 FILE)"
-        raise DataError(f"byte 0x{raw[error.start]:02x} is not UTF-8", where=f"{path}, row {row}", fix=fix) from None
-
-
-def from_delimited(path: Path, text: str, suffix: str, header: bool | None, fingerprint: str) -> Table:
+def from_delimited(path: Path, text: str, suffix: str, header: bool | None) -> Table:
     delimiter = "\t" if suffix == ".tsv" else guess_delimiter(text)
     records = list(delimited_records(text, delimiter, str(path)))
     if not records:
@@ -98,58 +91,29 @@ def from_delimited(path: Path, text: str, suffix: str, header: bool | None, fing
     columns = column_names(records[0][1], start == 1, str(path))
     for number, cells in records:
         if len(cells) != len(columns):
-            wanted = f"{len(columns)} columns ({', '.join(columns)})"
-            fix = "quote cells that contain the delimiter" if len(cells) > len(columns) else "fill in the missing cells"
-            raise DataError(f"has {len(cells)} cells, not {wanted}", where=f"{path}, row {number}", fix=fix)
+            what = f"has {len(cells)} cells, not one for each column ({', '.join(columns)})"
+            raise DataError(what, where=f"{path}, row {number}", fix=mend_cells(len(cells) > len(columns), delimiter))
     body = records[start:]
     rows = [dict(zip(columns, cells, strict=True)) for _, cells in body]
-    return Table(str(path), columns, rows, [number for number, _ in body], fingerprint, [note] if note else [])
+    return Table(str(path), columns, rows, [number for number, _ in body], sha256(path), [note] if note else [])
 
 
-def delimited_records(text: str, delimiter: str, where: str) -> Iterator[tuple[int, list[str]]]:
-    """(number, cells) of each record that is not blank. Tab-separated files have no quoting, as most are written."""
+def mend_cells(too_many: bool, delimiter: str) -> str:
     if delimiter == "\t":
-        for number, line in enumerate(text.split("\n"), 1):  # not splitlines: U+2028 is no new row
-            if line.strip():
-                yield number, [unquoted(cell) for cell in line.rstrip("\r").split("\t")]
-        return
-    csv.field_size_limit(2**31 - 1)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    number = 0
-    try:
-        for cells in reader:
-            number += 1
-            if any(cell.strip() for cell in cells):
-                yield number, cells
-    except csv.Error as error:
-        fix = 'close each quote, and write a quote inside a quoted cell twice ("")'
-        raise DataError(f"is no valid csv: {error}", where=f"{where}, row {number + 1}", fix=fix) from None
-
-
-def unquoted(cell: str) -> str:
-    """A tab-separated cell that a spreadsheet wrapped in quotes, without them."""
-    inner = cell[1:-1]
-    wrapped = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', "")
-    return inner.replace('""', '"') if wrapped else cell
+        return "take tabs and line breaks out of the cells, or save it as csv, which can quote them"
+    return f"quote cells that contain {delimiter!r}" if too_many else "fill in the missing cells"
 
 
 def json_lines(text: str, where: str) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            try:
-                yield number, json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
-                fix = "write one JSON object a line (a whole JSON document has the suffix .json)"
-                raise DataError(f"is no JSON: {error}", where=f"{where}, row {number}", fix=fix) from None
+            fix = "write one JSON object a line (a whole JSON document has the suffix .json)"
+            yield number, parsed(line, f"{where}, row {number}", fix)
 
 
 def json_records(text: str, where: str) -> list[Any]:
     """A list of objects, `{"data": [...]}`, or a mapping from column to its list of values."""
-    try:
-        value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        fix = "check the brackets; for one object a line use the suffix .jsonl"
-        raise DataError(f"is no JSON: {error}", where=where, fix=fix) from None
+    value = parsed(text, where, "check the brackets; for one object a line use the suffix .jsonl")
     if isinstance(value, dict) and isinstance(value.get("data"), list):
         value = value["data"]
     if isinstance(value, dict) and value and all(isinstance(item, list) for item in value.values()):
@@ -162,16 +126,39 @@ def json_records(text: str, where: str) -> list[Any]:
     return value
 
 
+def parsed(text: str, where: str, fix: str) -> Any:
+    """One JSON value of whole characters: half a surrogate pair is in no tokenizer's alphabet."""
+    try:
+        value = json.loads(text)
+        if HALF_CHARACTER.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, " if error.lineno > 1 else ""
+        raise DataError(f"is no JSON: {error.msg} at {place}character {error.colno}", where=where, fix=fix) from None
+    except UnicodeEncodeError as error:
+        start, half = error.start, f"\\u{ord(error.object[error.start]):04x}"
+        what = f"{half} after {error.object[max(start - 20, 0) : start]!r} is half a character"
+        raise DataError(what, where=where, fix="write both halves of the character, or leave it out") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in brackets
+        raise DataError(f"is no JSON that can be read: {error}", where=where, fix="leave that value out") from None
+    return value
+
+
 def parquet_records(path: Path) -> Iterator[tuple[int, Any]]:
     import pyarrow
     import pyarrow.parquet
 
+    raw = content(path)
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.name.lower().endswith(".gz") else path.read_bytes()
         table = pyarrow.parquet.read_table(pyarrow.BufferReader(raw))
-    except (pyarrow.ArrowException, OSError, EOFError) as error:
-        raise DataError(f"is no parquet file: {error}", where=str(path), fix="write it again") from None
-    yield from enumerate(table.to_pylist(), 1)
+        rows = table.to_pylist()
+    except (pyarrow.ArrowException, OSError, EOFError, ValueError, OverflowError) as error:
+        first = str(error).split("\n", 1)[0]
+        raise DataError(f"is no whole parquet file: {first}", where=str(path), fix="write it again") from None
+    twice = [name for name in table.column_names if table.column_names.count(name) > 1]
+    if twice:
+        raise DataError(f"column {twice[0]!r} is there twice", where=str(path), fix="rename one of them")
+    yield from enumerate(rows, 1)
 
 
 def from_records(source: str, records: Any, fingerprint: str) -> Table:

@@ -50,3 +50,9 @@ def is_missing(value: Any) -> bool:
     if isinstance(value, float):
         return math.isnan(value)
     return isinstance(value, str) and not value.strip()
+
+
+def shown(value: Any) -> str:
+    """A value as a message quotes it: one line, not too long."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
