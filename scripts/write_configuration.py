@@ -22,7 +22,9 @@ nearest right name. What is left `auto` is resolved before training and written 
 
 
 def section(title: str, model: Any) -> str:
-    rows = [f"| `{name}` | {default(field)} | {field.description or ''} |" for name, field in model.model_fields.items()]
+    rows = [
+        f"| `{name}` | {default(field)} | {field.description or ''} |" for name, field in model.model_fields.items()
+    ]
     return "\n".join([f"\n## {title}\n", "| key | default | meaning |", "|---|---|---|", *rows]) + "\n"
 
 
@@ -30,7 +32,13 @@ def default(field: Any) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
-    return f"`{value.kind}`" if hasattr(value, "kind") else "see below" if hasattr(type(value), "model_fields") else f"`{value}`"
+    return (
+        f"`{value.kind}`"
+        if hasattr(value, "kind")
+        else "see below"
+        if hasattr(type(value), "model_fields")
+        else f"`{value}`"
+    )
 
 
 def page() -> str:

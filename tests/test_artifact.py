@@ -206,7 +206,9 @@ def test_a_model_that_would_be_served_differently_stops_the_run(small, monkeypat
 
     monkeypatch.setattr(heads, "save_head", wrong)
     with pytest.raises(ModelError, match="answers differently"):
-        tw.train(small("run", "full", {"kind": "sequence_classification", "pooling": "mean"}, max_steps=2), progress=False)
+        tw.train(
+            small("run", "full", {"kind": "sequence_classification", "pooling": "mean"}, max_steps=2), progress=False
+        )
 
 
 def test_predictions_do_not_depend_on_their_company(small):  # D9
@@ -222,7 +224,9 @@ def test_predictions_do_not_depend_on_their_company(small):  # D9
 
 def test_a_base_with_a_head_for_other_labels_can_be_trained(small, tmp_path):
     first, _ = trained(small, "first", "full", {"pooling": "model"})
-    raw = small("second", "full", {"kind": "sequence_classification", "pooling": "model", "multi_label": True}, max_steps=2)
+    raw = small(
+        "second", "full", {"kind": "sequence_classification", "pooling": "model", "multi_label": True}, max_steps=2
+    )
     raw["model"] = str(first.path / "model")
     lines = Path(raw["data"]["train"]).read_text().replace("billing", "money").replace("damage", "other").splitlines()
     lines += ["red green,fourth", "blue,fourth", "label,fourth", "door,fourth"]

@@ -15,7 +15,13 @@ RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_runs_to_a_model_that_answers(recipe, tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    small = [f"model={tiny}", "data.limit=60", "training.max_steps=3", "training.precision=fp32", f"out={tmp_path / 'run'}"]
+    small = [
+        f"model={tiny}",
+        "data.limit=60",
+        "training.max_steps=3",
+        "training.precision=fp32",
+        f"out={tmp_path / 'run'}",
+    ]
     small += [] if "long_texts" in recipe.stem else ["data.max_length=48"]
     features = "features" in recipe.stem
     small = [setting for setting in small if not (features and setting.startswith("training.max_steps"))]

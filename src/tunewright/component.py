@@ -9,19 +9,42 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from importlib.metadata import entry_points
-from typing import Annotated, Any, ClassVar, TypeVar, get_args
+from importlib.metadata import EntryPoint, entry_points
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import core_schema
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError, core_schema
+
+from .errors import ConfigError
 
 Family = TypeVar("Family", bound="Component")
 
 
-class Component(BaseModel):
-    """The hyperparameters are the object: frozen, and unknown keys are errors."""
+class Settings(BaseModel):
+    """Frozen, and strict where a slip would go unseen: unknown keys, NaN, and true or false where a number belongs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def refuse_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool):
+            wanted = parts(cls.model_fields[str(info.field_name)].annotation)
+            if bool not in wanted and wanted & {int, float}:
+                raise PydanticCustomError("number_type", "a number")  # YAML reads yes, no, on and off as these
+        return value
+
+
+def parts(annotation: Any) -> set[Any]:
+    """The types that an annotation is made of."""
+    inner = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        return parts(inner[0])
+    return set().union(*map(parts, inner)) if inner else {annotation}
+
+
+class Component(Settings):
+    """The hyperparameters are the object."""
 
     home: ClassVar[str]  # the package whose modules are the members, below tunewright
     kind: str
@@ -34,18 +57,39 @@ def kind_of(member: type[Component]) -> str | None:
 
 
 def members(family: type[Family]) -> dict[str, type[Family]]:
-    """Every concrete member of a family by its kind; importing them never imports torch."""
+    """Every concrete member of a family by its kind; importing them never imports torch.
+
+    Raises:
+        ConfigError: an installed plug-in can't be imported, or two members go by one kind.
+    """
     package = importlib.import_module(f"tunewright.{family.home}")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
     for point in entry_points(group=f"tunewright.{family.home}"):
-        point.load()
+        plug_in(point)
     found: dict[str, type[Family]] = {}
     for member in descendants(family):
         kind = kind_of(member)
-        if kind and not inspect.isabstract(member):
-            found[kind] = member
+        if not kind or inspect.isabstract(member):
+            continue
+        if kind in found and full_name(found[kind]) != full_name(member):
+            what = f"two {family.home} go by the kind {kind!r}: {full_name(found[kind])} and {full_name(member)}"
+            raise ConfigError(what, fix='give one another, as in `kind: Literal["mine"] = "mine"`')
+        found[kind] = member
     return dict(sorted(found.items()))
+
+
+def plug_in(point: EntryPoint) -> None:
+    """Imports the module behind an entry point, which defines members."""
+    try:
+        point.load()
+    except Exception as error:
+        what = f"the plug-in {point.name!r} cannot be imported: {type(error).__name__}: {error}"
+        raise ConfigError(what, where=point.value, fix="upgrade or uninstall its package") from error
+
+
+def full_name(member: type) -> str:
+    return f"{member.__module__}.{member.__qualname__}"
 
 
 def descendants(family: type[Family]) -> list[type[Family]]:
@@ -61,10 +105,19 @@ class _ByKind:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         choices: dict[Any, Any] = {kind: handler(member) for kind, member in members(self.family).items()}
         union = core_schema.tagged_union_schema(choices, discriminator="kind")
-        return core_schema.no_info_before_validator_function(bare_kind, union)
+        whole = core_schema.plain_serializer_function_ser_schema(dumped, info_arg=True)
+        return core_schema.no_info_wrap_validator_function(self.validate, union, serialization=whole)
+
+    def validate(self, value: Any, by_kind: core_schema.ValidatorFunctionWrapHandler) -> Any:
+        """Objects are valid already, also those of members that were defined after this type was built."""
+        return value if isinstance(value, self.family) else by_kind(bare_kind(value))
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
         return {"anyOf": [{"enum": list(members(self.family))}, handler(schema)]}
+
+
+def dumped(value: Component, info: core_schema.SerializationInfo) -> dict[str, Any]:
+    return value.model_dump(mode=info.mode)
 
 
 def bare_kind(value: Any) -> Any:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import reprlib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
-from .component import kind_of, members, one_of
+from .component import Settings, members, one_of, parts
+from .data.sources import is_hub_id
 from .errors import ConfigError, suggest
 from .strategies.base import Strategy
 from .tasks.base import Task
@@ -21,24 +27,30 @@ else:
     AnyStrategy = one_of(Strategy)
 
 Auto = Literal["auto"]
-Columns = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
+Filled = Annotated[str, Field(min_length=1)]
 
 
-class Section(BaseModel):
-    """A frozen part of the configuration; unknown keys are errors."""
+def listed(value: Any) -> Any:
+    """One name is short for a list of one."""
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    if not isinstance(value, str):
+        raise PydanticCustomError("string_type", "a column's name, or a list of them")
+    return (value,)
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+
+Columns = Annotated[tuple[str, ...], BeforeValidator(listed, json_schema_input_type=str | tuple[str, ...])]
 
 
-class DataConfig(Section):
+class DataConfig(Settings):
     """Where the rows come from and which columns mean what; what is left out is inferred and printed."""
 
-    train: str = Field(description="csv, tsv, jsonl, json, parquet (each also .gz), or a hub id")
-    validation: str | None = Field(None, description="a file; else a share of train")
-    test: str | None = Field(None, description="a file; else a share of train, unless validation is given")
+    train: Filled = Field(description="csv, tsv, jsonl, json, parquet (each also .gz), or a hub id")
+    validation: Filled | None = Field(None, description="a file; else a share of train")
+    test: Filled | None = Field(None, description="a file; else a share of train, unless validation is given")
     text: Columns | None = Field(None, max_length=2, description="the text column, or two for text pairs")
     label: Columns | None = Field(None, description="the label column, or one column per label")
-    label_names: str | None = Field(None, description="a file with a label name a line, for labels given as numbers")
+    label_names: Filled | None = Field(None, description="a file with a label name a line, for labels given as numbers")
     label_delimiter: str | None = Field(None, min_length=1, description="what joins several labels in one cell")
     header: bool | None = Field(None, description="whether csv and tsv files start with column names")
     max_length: int | Auto = Field("auto", description="tokens per text; auto: what the model was made for")
@@ -49,7 +61,7 @@ class DataConfig(Section):
     split_seed: int = Field(0, ge=0, description="of the splits made here; apart from training.seed on purpose")
 
 
-class EarlyStopping(Section):
+class EarlyStopping(Settings):
     """Ends training when a validation score stops improving."""
 
     metric: str = Field("auto", description="a validation score; auto: the task's main score")
@@ -57,7 +69,7 @@ class EarlyStopping(Section):
     min_delta: float = Field(0.0, ge=0, description="an improvement smaller than this is none")
 
 
-class TrainingConfig(Section):
+class TrainingConfig(Settings):
     """How the one loop runs; `auto` is resolved by strategy, model and data, and written to run.yaml."""
 
     epochs: Annotated[float, Field(gt=0)] | Auto = Field("auto", description="passes over the training rows")
@@ -85,26 +97,60 @@ def full() -> Any:
     return members(family)["full"](kind="full")
 
 
-class RunConfig(Section):
+class RunConfig(Settings):
     """One run: a Task times a Strategy, on data, from a model."""
 
-    model: str = Field("minilm", description="an embedded alias, a local folder or a hub id")
+    model: Filled = Field("minilm", description="an embedded alias, a local folder or a hub id")
     data: DataConfig
     task: AnyTask | None = Field(None, description="inferred from the columns when left out")
     strategy: AnyStrategy = Field(default_factory=lambda: full(), description="which parameters train, and how")
     training: TrainingConfig = TrainingConfig()
-    out: str | None = Field(None, description="the run's directory; else runs/<data>-<strategy>")
+    out: Filled | None = Field(None, description="the run's directory; else runs/<data>-<strategy>")
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
+
+    @model_validator(mode="after")
+    def refuse_what_has_no_effect(self) -> Self:
+        """A setting that nothing would read is a misunderstanding (C1)."""
+        problems = unread(self.data, self.training)
+        if problems:
+            raise PydanticCustomError("no_effect", "{problems}", {"problems": "\n".join(problems)})
+        return self
+
+
+def unread(data: DataConfig, training: TrainingConfig) -> list[str]:
+    """Settings that these others leave without effect, each with the reason."""
+    found = []
+    given = [name for name in ("validation", "test") if getattr(data, name)]
+    for name, instead in (("validation_share", given[:1] if data.validation else []), ("test_share", given[:1])):
+        if instead and getattr(data, name) not in (0, DataConfig.model_fields[name].default):
+            found.append(f"data.{name}: has no effect beside data.{instead[0]}; leave one of them out")
+    if not data.validation and data.validation_share == 0 and not is_hub_id(data.train):
+        reason = "needs a validation split; raise data.validation_share or give data.validation"
+        if training.early_stopping is not None:
+            found.append(f"training.early_stopping: {reason}")
+        if training.evaluate_every != "epoch":
+            found.append(f"training.evaluate_every: {reason}")
+    return found
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML (S4) in which a key given twice is an error instead of the last one winning."""
+    """Safe YAML (S4) in which a key given twice is an error instead of the last one winning, and a date is text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own way)
+        first: [item for item in known if item[0] != "tag:yaml.org,2002:timestamp"]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
+        seen = []
+        for node_of_key, _ in node.value:
+            if node_of_key.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(node_of_key, deep=True)
+            if key in seen:
+                problem = f"key {key!r} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, node_of_key.start_mark)
+            seen.append(key)
         return super().construct_mapping(node, deep)
 
 
@@ -115,9 +161,12 @@ def parse_yaml(text: str, where: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         place = f"{where}, line {mark.line + 1}" if mark else where
         problem = getattr(error, "problem", None) or "not YAML"
-        raise ConfigError(
-            f"cannot be read: {problem}", where=place, fix="write plain YAML: keys, values, lists"
-        ) from None
+    except (ValueError, RecursionError) as error:  # `!!int x`; brackets nested by the thousand
+        place, problem = where, str(error)
+    tag = re.search(r"constructor for the tag '(.*)'", problem)
+    problem = f"the tag {tag[1].replace('tag:yaml.org,2002:', '!!')} is not allowed" if tag else problem
+    fix = "indent with spaces" if "\\t" in problem else "write plain YAML: keys, values, lists"
+    raise ConfigError(f"cannot be read: {problem}", where=place, fix=fix)
 
 
 def read_mapping(path: str | Path) -> dict[str, Any]:
@@ -133,51 +182,91 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     return raw
 
 
-def override(raw: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
-    """Edits a raw mapping by `strategy.r=16`; values are YAML."""
-    raw = dict(raw)
+Edit = tuple[list[str], Any]  # the path of a setting, and its value
+
+
+def edits(assignments: Sequence[str]) -> list[Edit]:
+    """`strategy.r=16` and the like, as typed on the command line."""
+    found = []
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals or not all(path.split(".")):
             raise ConfigError(f"{assignment!r} is no setting", fix="write section.key=value, as in strategy.r=16")
-        put(raw, path.split("."), value_of(text))
+        found.append((path.split("."), value_of(text, is_text(path.split(".")))))
+    return found
+
+
+def edited(raw: Mapping[str, Any], changes: Sequence[Edit]) -> dict[str, Any]:
+    """A raw mapping with some values set; kinds first, because another kind begins with fields of its own."""
+    raw = dict(raw)
+    for path, value in sorted(changes, key=lambda change: change[0][-1] not in ("kind", "task", "strategy")):
+        put(raw, path, value)
     return raw
 
 
-def value_of(text: str) -> Any:
+def is_text(path: list[str]) -> bool:
+    """Whether a setting holds text (or texts), so that `out=2024` and `data.label=no` are meant as they stand."""
+    section: Any = RunConfig if len(path) == 1 else SECTIONS.get(path[-2])
+    field = section.model_fields.get(path[-1]) if section else None
+    return field is not None and str in (wanted := parts(field.annotation)) and not wanted & {int, float, bool}
+
+
+def value_of(text: str, wants_text: bool = False) -> Any:
     """A value as typed on the command line: YAML where it is YAML, else the text itself."""
     try:
-        return parse_yaml(text, "") if text.strip() else text
+        value = parse_yaml(text, "") if text.strip() else text
     except ConfigError:
         return text
+    if wants_text and not isinstance(value, list) and text.strip() not in ("null", "~") and text[:1] not in "\"'":
+        return text
+    return value
 
 
 def put(raw: dict[str, Any], path: list[str], value: Any) -> None:
     """Sets one value in place, making the mappings on its way; `strategy: lora` becomes `{kind: lora}` first."""
     *parents, last = path
-    for key in parents:
+    for place, key in enumerate(parents):
         child = raw.get(key)
-        child = {"kind": child} if isinstance(child, str) and key in ("task", "strategy") else child
-        raw[key] = dict(child) if isinstance(child, dict) else {}
-        raw = raw[key]
+        child = {"kind": child} if isinstance(child, str) and key in FAMILIES else child
+        child = child.model_dump() if isinstance(child, BaseModel) else child
+        if not isinstance(child, dict | None):
+            where = ".".join(parents[: place + 1])
+            raise ConfigError(f"is {brief(child)}, which has no {path[place + 1]!r}", where=where, fix="set it whole")
+        raw[key] = raw = dict(child or {})
     if last == "kind" and raw.get("kind") not in (None, value):
         raw.clear()  # another kind has other fields: `--strategy full` on a LoRA recipe must not inherit `r`
     raw[last] = value
 
 
-def load(source: str | Path | dict[str, Any], overrides: list[str] | None = None) -> RunConfig:
+def load(
+    source: str | Path | dict[str, Any], overrides: Sequence[str] | Sequence[Edit] = (), where: str = ""
+) -> RunConfig:
     """Validates a YAML file or a raw mapping, edited by `overrides`, once.
+
+    Args:
+        overrides: settings as typed (`strategy.r=16`), or as paths and values.
+        where: the file that a raw mapping came from, for messages.
 
     Raises:
         ConfigError: every error of the file at once, each with its path and a remedy.
     """
-    where = "" if isinstance(source, dict) else str(source)
-    raw = override(source if isinstance(source, dict) else read_mapping(source), overrides or [])
+    where = where if isinstance(source, dict) else str(source)
+    typed = [change for change in overrides if isinstance(change, str)]
+    changes = [*(change for change in overrides if not isinstance(change, str)), *edits(typed)]
+    raw = edited(source if isinstance(source, dict) else read_mapping(source), changes)
     try:
-        return RunConfig.model_validate(raw)
+        return with_members(tuple(members(Task).values()), tuple(members(Strategy).values())).model_validate(raw)  # type: ignore[type-abstract]
     except ValidationError as error:
-        problems = [describe(item) for item in error.errors(include_url=False)]
-        raise ConfigError("\n".join(dict.fromkeys(problems)), where=where) from None
+        problems = describe(error, raw)
+    what = problems[0] if len(problems) == 1 else "\n  ".join([f"{len(problems)} errors", *problems])
+    raise ConfigError(what, where=where)
+
+
+@lru_cache(maxsize=1)
+def with_members(*known: tuple[type, ...]) -> type[RunConfig]:
+    """RunConfig, built anew where tasks or strategies were defined since."""
+    RunConfig.model_rebuild(force=True)
+    return RunConfig
 
 
 def dump(config: RunConfig) -> str:
@@ -187,47 +276,111 @@ def dump(config: RunConfig) -> str:
 
 def schema() -> dict[str, Any]:
     """The JSON schema of run.yaml, for editors."""
-    made = RunConfig.model_json_schema()
+    known = with_members(tuple(members(Task).values()), tuple(members(Strategy).values()))  # type: ignore[type-abstract]
+    made = known.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Tunewright run", **made}
 
 
-def describe(error: Any) -> str:
-    """One line for one pydantic error: path, fault, remedy."""
-    path = [str(part) for part in error["loc"]]
-    if error["type"] == "extra_forbidden":
-        return f"{shown(path)}: unknown key {path[-1]!r}; {suggest(path[-1], fields_beside(path))}"
-    if error["type"] == "union_tag_invalid":
-        family: Any = Strategy if path[0] == "strategy" else Task
-        wrong = error["ctx"]["tag"]
-        return f"{shown([*path, 'kind'])}: unknown {wrong!r}; {suggest(wrong, members(family))}"
-    if error["type"] == "union_tag_not_found":
-        return f"{shown([*path, 'kind'])}: is missing; write `kind:` with one of the known kinds"
-    if error["type"] == "missing":
-        return f"{shown(path)}: is missing; give it a value"
-    return f"{shown(path)}: {error['msg'][0].lower()}{error['msg'][1:]}; got {error['input']!r}"
+def describe(error: ValidationError, raw: Any) -> list[str]:
+    """A line per fault: path, fault, value, remedy. The choices of a union are told together."""
+    faults: dict[str, list[Any]] = {}
+    for item in error.errors(include_url=False):
+        faults.setdefault(shown(item, raw), []).append(item)
+    deepest = [path for path in faults if not any(other.startswith((f"{path}.", f"{path}[")) for other in faults)]
+    return [line for path in deepest for line in lines(path, faults[path])]
 
 
-def shown(path: list[str]) -> str:
-    """The path as the user wrote it: without the tags that pydantic puts in for unions."""
-    kinds = {kind_of(member) for family in FAMILIES for member in members(family).values()}
-    noise = {"float", "int", "constrained-float", "constrained-int"}
-    kept = [part for place, part in enumerate(path) if not (place == 1 and part in kinds)]
-    kept = [
-        part for part in kept if part not in noise and not part.startswith(("literal[", "function-", "tagged-union"))
-    ]
-    return ".".join(kept) or "(top)"
+def shown(item: Any, raw: Any) -> str:
+    """The path as the user wrote it: without the tags that pydantic puts in for the choices of a union."""
+    path, value = "", raw
+    for place, part in enumerate(item["loc"]):
+        last = place == len(item["loc"]) - 1
+        if isinstance(value, Mapping) and (part in value or (last and item["type"] in ("missing", "extra_forbidden"))):
+            path, value = f"{path}.{part}" if path else str(part), value.get(part)
+        elif isinstance(value, list | tuple) and isinstance(part, int) and part < len(value):
+            path, value = f"{path}[{part}]", value[part]
+    return path
 
 
-def fields_beside(path: list[str]) -> list[str]:
-    """The names that would have been right where an unknown key stands."""
-    if path[0] in ("strategy", "task") and len(path) > 2:
-        family: Any = Strategy if path[0] == "strategy" else Task
-        return list(members(family)[path[1]].model_fields)
-    section: Any = RunConfig
-    for part in path[:-1]:
-        section = SECTIONS.get(part, section)
-    return list(section.model_fields)
+def lines(path: str, items: list[Any]) -> list[str]:
+    """The faults of one path; what its value may be, in one line."""
+    first = items[0]
+    kind, value, context = first["type"], first["input"], first.get("ctx", {})
+    family = FAMILIES.get(path)
+    if kind == "no_effect":
+        return str(first["msg"]).split("\n")
+    if kind == "extra_forbidden":
+        return [f"{path}: unknown key; {remedy(path, first['loc'])}"]
+    if kind == "invalid_key":
+        return [f"{path or 'a key'}: keys are text, but one is {brief(value)}; put it in quotes"]
+    if kind == "union_tag_invalid":
+        return [f"{path}.kind: unknown {context['tag']!r}; {suggest(context['tag'], members(family))}"]
+    if kind == "union_tag_not_found":
+        fitting = [name for name, member in members(family).items() if set(value) <= set(member.model_fields)]
+        return [f"{path}.kind: is missing; write {path}.kind: {' or '.join(fitting or members(family))}"]
+    if kind == "missing":
+        return [f"{path}: is missing; {'give a data file' if path == 'data.train' else 'write data: {train: FILE}'}"]
+    if family:
+        return [f"{path}: must be a kind ({', '.join(members(family))}), or a section with one; got {brief(value)}"]
+    wanted = " or ".join(dict.fromkeys(phrase(item) for item in items))
+    choices = [name for item in items for name in re.findall("'([^']*)'", item.get("ctx", {}).get("expected", ""))]
+    near = suggest(value, choices) if isinstance(value, str) and choices else ""
+    hint = f"; {near}" if near.startswith("did") else ""
+    quotes = "; put it in quotes" if wanted.startswith(TEXTS) and isinstance(value, bool | int | float) else ""
+    return [f"{path}: must be {wanted}; got {brief(value)}{hint}{quotes}"]
 
 
-FAMILIES: Any = (Strategy, Task)
-SECTIONS = {"data": DataConfig, "training": TrainingConfig, "early_stopping": EarlyStopping}
+def phrase(item: Any) -> str:
+    """What a value must be, in words."""
+    kind, context = item["type"], item.get("ctx", {})
+    bounds = {
+        "greater_than": "above {gt}", "greater_than_equal": "at least {ge}", "less_than": "below {lt}",
+        "less_than_equal": "at most {le}", "too_long": "at most {max_length} of them",
+        "too_short": "at least {min_length} of them", "literal_error": "{expected}",
+    }  # fmt: skip
+    if kind in bounds:
+        return bounds[kind].format(**context)
+    stem = kind.removesuffix("_type").removesuffix("_parsing").removesuffix("_attributes")
+    return WORDS.get(stem) or str(item["msg"])
+
+
+def remedy(path: str, location: Sequence[Any]) -> str:
+    """For an unknown key: the nearest right name beside it, else the same name in another section."""
+    *above, wrong = path.split(".")
+    section: Any = SECTIONS.get(above[-1]) if above else RunConfig
+    if section is None and above[0] in FAMILIES:
+        section = members(FAMILIES[above[0]])[location[1]]
+    near = suggest(wrong.strip(), section.model_fields)
+    if near.startswith("did"):
+        return near
+    sections = {"": RunConfig, "data.": DataConfig, "training.": TrainingConfig}
+    elsewhere = [f"{prefix}{wrong}" for prefix, other in sections.items() if wrong in other.model_fields]
+    for prefix, family in FAMILIES.items():
+        elsewhere += [
+            f"{prefix}.{wrong} ({kind})" for kind, member in members(family).items() if wrong in member.model_fields
+        ]
+    if elsewhere:
+        return f"did you mean {' or '.join(elsewhere)}?"
+    longer = [name for name in section.model_fields if len(name) > 4 and name in wrong]
+    return f"did you mean {max(longer, key=len)!r}?" if longer else near
+
+
+def brief(value: Any) -> str:
+    """A value in a message; however large or deep, on one line."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    short = reprlib.Repr()
+    short.maxlevel, short.maxother, short.maxstring = 2, 60, 60
+    return short.repr(value)
+
+
+FAMILIES: dict[str, Any] = {"task": Task, "strategy": Strategy}
+SECTIONS: dict[str, Any] = {"data": DataConfig, "training": TrainingConfig, "early_stopping": EarlyStopping}
+TEXTS = ("text", "a column's name")
+WORDS = {
+    "float": "a number", "int": "a whole number", "int_from_float": "a whole number", "finite_number": "a number",
+    "bool": "true or false", "string_too_short": "not empty", "tuple": "a list", "list": "a list",
+    "dict": "a section of keys and values", "model": "a section of keys and values",
+}  # fmt: skip

@@ -31,7 +31,7 @@ from .training.head import Split as HeadSplit
 from .training.head import fit_head
 from .training.loop import Data, Plan, fit, load_weights
 from .training.progress import Listener
-from .training.state import State, best_evaluation
+from .training.state import State, best_evaluation, better
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -68,6 +68,7 @@ class Session:
     precision: arithmetic.Precision
     listener: Listener
     started: float
+    kept: tuple[int, list[Any]] | None = None  # step and validation outputs of the best evaluation
 
     @property
     def strategy(self) -> Strategy:
@@ -144,7 +145,7 @@ def carry_out(session: Session, resume: bool, allow_missing: tuple[str, ...]) ->
         state = train_head(session, model)
     else:
         state = train_loop(session, model, checkpoints, resume, allow_missing)
-    outputs = {name: session.outputs(model, name) for name in session.encoded if name != "train"}
+    outputs = {name: final_outputs(session, model, state, name) for name in session.encoded if name != "train"}
     if "validation" in outputs:
         session.task = session.task.tune(outputs["validation"], session.references("validation"))
     if not session.is_main:
@@ -325,7 +326,7 @@ def train_loop(
         precision=session.precision,
         accelerator=session.accelerator,
         checkpoints=checkpoints,
-        evaluate=partial(validate, session, model) if "validation" in session.encoded else None,
+        evaluate=partial(validate, session, model, state) if "validation" in session.encoded else None,
         callbacks=callbacks_of(session, plan),
         state=state,
     )
@@ -356,10 +357,22 @@ def plan_of(session: Session) -> Plan:
     )
 
 
-def validate(session: Session, model: nn.Module) -> dict[str, Any]:
-    """The one-number scores on validation."""
+def validate(session: Session, model: nn.Module, state: State) -> dict[str, Any]:
+    """The one-number scores on validation; the best evaluation's outputs are kept, so that nobody asks for them again."""
     outputs, references = session.outputs(model, "validation"), session.references("validation")
-    return scalars(session.task.tune(outputs, references).score(outputs, references))
+    scores = scalars(session.task.tune(outputs, references).score(outputs, references))
+    metric = session.task.metric
+    if better({"validation": scores}, best_evaluation(state.evaluations, metric), metric):
+        session.kept = state.step, outputs
+    return scores
+
+
+def final_outputs(session: Session, model: nn.Module, state: State, split: str) -> list[Any]:
+    """What the final model says of a split; of validation it may be known from the best evaluation."""
+    best = best_evaluation(state.evaluations, session.task.metric)
+    if split == "validation" and session.kept and best and session.kept[0] == best["step"]:
+        return session.kept[1]
+    return session.outputs(model, split)
 
 
 def callbacks_of(session: Session, plan: Plan) -> Sequence[Callback]:

@@ -151,7 +151,7 @@ def test_best_and_last_both_survive_and_the_best_is_what_is_saved(small, monkeyp
 
     raw = small(checkpoint_every=1, evaluate_every=3)
     scores = iter([0.2, 0.9, 0.1, 0.4])  # at steps 3, 6, 9, 12
-    monkeypatch.setattr(run, "validate", lambda session, model: {"accuracy": next(scores), "loss": 1.0})
+    monkeypatch.setattr(run, "validate", lambda session, model, state: {"accuracy": next(scores), "loss": 1.0})
     result = tw.train(raw, progress=False)
     assert result.metrics["best_step"] == 6
     assert result.metrics["best_metric"] == {"name": "accuracy", "value": 0.9}
@@ -188,7 +188,7 @@ def test_nan_is_never_the_best(place):  # R9
 def test_a_metric_that_is_nan_throughout_does_not_break_a_run(small, monkeypatch):  # R9
     import tunewright.run as run
 
-    monkeypatch.setattr(run, "validate", lambda session, model: {"accuracy": float("nan"), "loss": float("nan")})
+    monkeypatch.setattr(run, "validate", lambda session, model, state: {"accuracy": float("nan"), "loss": float("nan")})
     result = tw.train(small(), progress=False)
     assert result.metrics["best_step"] == result.metrics["steps"]
     assert result.metrics["best_metric"] is None

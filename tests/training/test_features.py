@@ -41,7 +41,9 @@ def test_cached_features_are_the_uncached_ones(tiny, task):  # N7
 def test_the_head_on_cached_features_gives_the_models_logits(tiny):  # N7
     import torch
 
-    model, encoded, collate = parts(tiny, ["invoice money", "broken " * 20, "app"], long_text="windows", window_overlap=2)
+    model, encoded, collate = parts(
+        tiny, ["invoice money", "broken " * 20, "app"], long_text="windows", window_overlap=2
+    )
     values, _ = features.features_of(model, encoded, collate, "cpu", "key")
     made = SequenceClassification(labels=("a", "b"), pooling="mean")
     with torch.no_grad():
@@ -161,4 +163,6 @@ def test_feature_extraction_with_a_models_own_head_is_refused_before_loading(sma
 
     monkeypatch.setattr(models, "load_model", lambda *a, **k: pytest.fail("a model was loaded"))
     with pytest.raises(ConfigError, match="set task.pooling to mean or cls"):
-        tw.train(small("run", "feature_extraction", {"kind": "sequence_classification", "pooling": "model"}), progress=False)
+        tw.train(
+            small("run", "feature_extraction", {"kind": "sequence_classification", "pooling": "model"}), progress=False
+        )

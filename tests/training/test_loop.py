@@ -34,9 +34,7 @@ def largest_gap(first: dict, second: dict) -> float:
 )
 def test_accumulation_does_not_change_the_update(small, strategy, task):  # N2
     chosen = strategy if strategy == "full" else {"kind": "lora", "dropout": 0}
-    runs = [
-        trained(small(f"cut{cut}", chosen, task, max_steps=3, micro_batch_size=cut, dropout=0.0)) for cut in CUTS
-    ]
+    runs = [trained(small(f"cut{cut}", chosen, task, max_steps=3, micro_batch_size=cut, dropout=0.0)) for cut in CUTS]
     for other in runs[1:]:
         assert largest_gap(runs[0], other) < 2e-6
 

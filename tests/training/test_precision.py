@@ -37,7 +37,9 @@ def test_the_check_can_tell_bf16_from_fp32(monkeypatch):  # N9
     real = torch.Tensor.__matmul__
 
     def rounded(left, right):
-        return real(left.bfloat16(), right.bfloat16()).to(left.dtype) if left.dtype == torch.float32 else real(left, right)
+        return (
+            real(left.bfloat16(), right.bfloat16()).to(left.dtype) if left.dtype == torch.float32 else real(left, right)
+        )
 
     monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
     assert precision.product_error(64, 128, CPU) > precision.EXACT

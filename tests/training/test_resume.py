@@ -148,8 +148,8 @@ def start(raw: dict, tmp_path: Path, *flags: str) -> subprocess.Popen:
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:
-    """Until a file is there; the process ending first is a failure."""
-    while not list(path.parent.glob(path.name)):
+    """Until something is there and not empty; the process ending first is a failure."""
+    while not any(found.stat().st_size for found in path.parent.glob(path.name)):
         assert process.poll() is None, process.stderr.read()
 
 
@@ -211,11 +211,11 @@ def test_interrupted_in_evaluation_evaluates_again(small, monkeypatch):  # R5, R
     tw.train(whole, progress=False)
     real, calls = run.validate, []
 
-    def validate(session, model):
+    def validate(session, model, state):
         calls.append(1)
         if len(calls) == 2:
             raise Killed
-        return real(session, model)
+        return real(session, model, state)
 
     monkeypatch.setattr(run, "validate", validate)
     with pytest.raises(Killed):

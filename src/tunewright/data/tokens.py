@@ -69,7 +69,9 @@ class TextEncoder:
         if self.long_text != "head":
             raise ConfigError("text pairs are cut at the end", where="task.long_text", fix="set it to head")
         if self.max_length < self.tokenizer.num_special_tokens_to_add(pair=True) + 2:
-            raise ConfigError(f"{self.max_length} tokens leave no room for pairs", where="data.max_length", fix="raise it")
+            raise ConfigError(
+                f"{self.max_length} tokens leave no room for pairs", where="data.max_length", fix="raise it"
+            )
         first, second = [text[0] for text in texts], [text[1] for text in texts]
         whole = self.tokenizer(first, second, verbose=False)["input_ids"]
         cut = self.tokenizer(first, second, truncation="longest_first", max_length=self.max_length, verbose=False)

@@ -69,27 +69,41 @@ def use_fast_fp32(width: int, depth: int, device: Any) -> str:
     return f"the fast fp32 path is not exact on this machine (relative error {error:.0e}) and is not used"
 
 
-def seconds(left: torch.Tensor, right: torch.Tensor) -> float:
-    """Median seconds of a product over nine tries."""
+def seconds(inputs: torch.Tensor, weight: torch.Tensor) -> float:
+    """Median seconds of a linear layer over nine tries."""
     import torch
 
     tries = []
     for _ in range(9):
         start = time.perf_counter()
-        left @ right
-        if left.is_cuda:
+        torch.nn.functional.linear(inputs, weight)
+        if inputs.is_cuda:
             torch.cuda.synchronize()
         tries.append(time.perf_counter() - start)
     return statistics.median(tries)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """On a busy machine threads wait for each other, and a probe with all of them measures the waiting."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def bf16_gain(width: int, depth: int, device: Any) -> float:
     """How many times faster bf16 products are here than fp32 ones, at the model's own shapes."""
     import torch
 
-    left, right = torch.randn(ROWS, width, device=device), torch.randn(width, depth, device=device)
+    inputs, weight = torch.randn(ROWS, width, device=device), torch.randn(depth, width, device=device)
     try:
-        return seconds(left, right) / seconds(left.bfloat16(), right.bfloat16())
+        with one_thread():
+            return seconds(inputs, weight) / seconds(inputs.bfloat16(), weight.bfloat16())
     except RuntimeError:  # a device without bf16
         return 0.0
 
