@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = {"sst2": "full fine-tuning of MiniLM on 1,024 rows of SST-2, against transformers' Trainer"}
+BENCHMARKS = {
+    "sst2": "full fine-tuning of MiniLM on 1,024 rows of SST-2, against transformers' Trainer",
+    "kills": "fifty SIGKILLs at random moments, each resumed: are the final weights the uninterrupted run's?",
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -35,7 +35,7 @@ def listed(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return tuple(value)
     if not isinstance(value, str):
-        raise PydanticCustomError("string_type", "a column's name, or a list of them")
+        raise PydanticCustomError("column_type", "a column's name, or a list of them")
     return (value,)
 
 
@@ -293,8 +293,9 @@ def describe(error: ValidationError, raw: Any) -> list[str]:
 def shown(item: Any, raw: Any) -> str:
     """The path as the user wrote it: without the tags that pydantic puts in for the choices of a union."""
     path, value = "", raw
-    for place, part in enumerate(item["loc"]):
-        last = place == len(item["loc"]) - 1
+    steps = item["loc"][:-1] if item["type"] == "invalid_key" else item["loc"]
+    for place, part in enumerate(steps):
+        last = place == len(steps) - 1
         if isinstance(value, Mapping) and (part in value or (last and item["type"] in ("missing", "extra_forbidden"))):
             path, value = f"{path}.{part}" if path else str(part), value.get(part)
         elif isinstance(value, list | tuple) and isinstance(part, int) and part < len(value):
@@ -306,13 +307,13 @@ def lines(path: str, items: list[Any]) -> list[str]:
     """The faults of one path; what its value may be, in one line."""
     first = items[0]
     kind, value, context = first["type"], first["input"], first.get("ctx", {})
-    family = FAMILIES.get(path)
+    family: Any = FAMILIES.get(path)
     if kind == "no_effect":
         return str(first["msg"]).split("\n")
     if kind == "extra_forbidden":
         return [f"{path}: unknown key; {remedy(path, first['loc'])}"]
     if kind == "invalid_key":
-        return [f"{path or 'a key'}: keys are text, but one is {brief(value)}; put it in quotes"]
+        return [f"{path}: keys are text, but one is {brief(value)}; put it in quotes".removeprefix(": ")]
     if kind == "union_tag_invalid":
         return [f"{path}.kind: unknown {context['tag']!r}; {suggest(context['tag'], members(family))}"]
     if kind == "union_tag_not_found":
@@ -334,9 +335,9 @@ def phrase(item: Any) -> str:
     """What a value must be, in words."""
     kind, context = item["type"], item.get("ctx", {})
     bounds = {
-        "greater_than": "above {gt}", "greater_than_equal": "at least {ge}", "less_than": "below {lt}",
-        "less_than_equal": "at most {le}", "too_long": "at most {max_length} of them",
-        "too_short": "at least {min_length} of them", "literal_error": "{expected}",
+        "greater_than": "above {gt:g}", "greater_than_equal": "at least {ge:g}", "less_than": "below {lt:g}",
+        "less_than_equal": "at most {le:g}", "too_long": "a list of at most {max_length}",
+        "too_short": "a list of at least {min_length}", "literal_error": "{expected}",
     }  # fmt: skip
     if kind in bounds:
         return bounds[kind].format(**context)
@@ -353,7 +354,7 @@ def remedy(path: str, location: Sequence[Any]) -> str:
     near = suggest(wrong.strip(), section.model_fields)
     if near.startswith("did"):
         return near
-    sections = {"": RunConfig, "data.": DataConfig, "training.": TrainingConfig}
+    sections: dict[str, Any] = {"": RunConfig, "data.": DataConfig, "training.": TrainingConfig}
     elsewhere = [f"{prefix}{wrong}" for prefix, other in sections.items() if wrong in other.model_fields]
     for prefix, family in FAMILIES.items():
         elsewhere += [
@@ -380,7 +381,7 @@ FAMILIES: dict[str, Any] = {"task": Task, "strategy": Strategy}
 SECTIONS: dict[str, Any] = {"data": DataConfig, "training": TrainingConfig, "early_stopping": EarlyStopping}
 TEXTS = ("text", "a column's name")
 WORDS = {
-    "float": "a number", "int": "a whole number", "int_from_float": "a whole number", "finite_number": "a number",
-    "bool": "true or false", "string_too_short": "not empty", "tuple": "a list", "list": "a list",
+    "float": "a number", "int": "a whole number", "int_from_float": "a whole number",
+    "finite_number": "a finite number", "bool": "true or false", "string": "text", "string_too_short": "not empty", "tuple": "a list",
     "dict": "a section of keys and values", "model": "a section of keys and values",
 }  # fmt: skip

@@ -24,13 +24,17 @@ class PooledClassifier(nn.Module):
         dropout: before the head.
     """
 
+    encoder: Any
+    head: Any
+    dropout: Any
+
     def __init__(self, encoder: nn.Module, num_labels: int, pooling: str, dropout: float) -> None:
         super().__init__()
-        self.encoder: Any = encoder
+        self.encoder = encoder
         self.pooling = pooling
-        self.dropout: Any = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         config: Any = encoder.config
-        self.head: Any = nn.Linear(config.hidden_size, num_labels)
+        self.head = nn.Linear(config.hidden_size, num_labels)
         nn.init.normal_(self.head.weight, std=getattr(config, "initializer_range", 0.02))
         nn.init.zeros_(self.head.bias)
 

@@ -9,13 +9,17 @@ import signal
 import sys
 import traceback
 from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from ..errors import Interrupted, TunewrightError
+from ..errors import ConfigError, Interrupted, TunewrightError
 
+USAGE: Any = typer.BadParameter.__mro__[2]  # ClickException: newer typers bring a click of their own
 VERBS = ("train", "evaluate", "predict", "show", "schema")
 OUR_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+Import = Annotated[list[Path] | None, typer.Option("--import", help="a .py file with tasks or strategies of your own")]
 
 app = typer.Typer(
     help="Fine-tune a Hugging Face transformer: data file in, trained, evaluated and documented model out.",
@@ -45,8 +49,6 @@ def terminate(number: int, frame: object) -> None:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    import click
-
     try:
         result = app(arguments, standalone_mode=False)
         return int(result) if isinstance(result, int) else 0
@@ -54,9 +56,9 @@ def run(arguments: list[str] | None = None) -> int:
         return complain(str(error), error.exit_code)
     except Interrupted as error:
         return farewell(error)
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return farewell(Interrupted(signal.SIGINT))
-    except click.exceptions.ClickException as error:
+    except USAGE as error:
         error.show()
         return 2
     except BrokenPipeError:  # `tunewright predict ... | head`
@@ -85,14 +87,24 @@ def defect() -> int:
     return complain("this is a defect of Tunewright; please report it with the lines above", 1)
 
 
-def import_files(files: list[Path]) -> None:
-    """Runs the user's own modules, whose tasks and strategies are then members like ours."""
+def import_files(files: list[Path] | None) -> None:
+    """Runs the user's own modules, whose tasks and strategies are then members like ours.
+
+    Raises:
+        ConfigError: one is no Python file, or fails: that is its author's to mend, not a defect of ours.
+    """
     import importlib.util
 
-    for file in files:
-        spec = importlib.util.spec_from_file_location(file.stem, file)
+    for file in files or []:
+        name = f"tunewright_import_{file.stem}"  # a file called json.py must not stand in for json
+        spec = importlib.util.spec_from_file_location(name, file)
         if spec is None or spec.loader is None or not file.is_file():
-            raise TunewrightError("is no Python file", where=f"--import {file}", fix="give the path of a .py file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[file.stem] = module
-        spec.loader.exec_module(module)
+            raise ConfigError("is no Python file", where=f"--import {file}", fix="give the path of a .py file")
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            line = next((frame.lineno for frame in traceback.extract_tb(error.__traceback__)[::-1]
+                         if frame.filename == str(file)), getattr(error, "lineno", None))  # fmt: skip
+            what = f"cannot be imported: {type(error).__name__}: {error}"
+            raise ConfigError(what, where=f"--import {file}, line {line}", fix="mend the file") from error

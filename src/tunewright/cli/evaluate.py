@@ -10,18 +10,25 @@ from typing import Annotated
 
 import typer
 
+from . import Import, import_files
+
 Run = Annotated[str, typer.Argument(help="the directory of a run")]
 File = Annotated[str, typer.Argument(help="a labelled data file of the same form as the training data")]
 Header = Annotated[bool | None, typer.Option("--header/--no-header", help="whether the file names its columns")]
 AsJson = Annotated[bool, typer.Option("--json", help="all scores as one JSON object")]
+Trust = Annotated[bool, typer.Option("--trust-remote-code", help="run Python code that comes with the model")]
 
 
-def command(run: Run, file: File, header: Header = None, as_json: AsJson = False) -> None:
-    from ..api import evaluate
+def command(
+    run: Run, file: File, header: Header = None, as_json: AsJson = False, trust_remote_code: Trust = False,
+    imports: Import = None,
+) -> None:  # fmt: skip
+    import_files(imports)
+    from ..api import evaluate, load
     from ..files import finite
     from . import tables
 
-    found = evaluate(run, file, header)
+    found = evaluate(load(run, trust_remote_code), file, header)
     if as_json:
         print(json.dumps(finite(found), ensure_ascii=False))
     else:

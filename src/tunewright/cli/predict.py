@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from . import Import, import_files
+
 Run = Annotated[str, typer.Argument(help="the directory of a run")]
 File = Annotated[
     str | None, typer.Argument(help="a data file, or a .txt with a text a line; standard input when left out")
@@ -24,8 +26,9 @@ Trust = Annotated[bool, typer.Option("--trust-remote-code", help="run Python cod
 
 def command(
     run: Run, file: File = None, text: TextOption = None, as_json: AsJson = False, header: Header = None,
-    trust_remote_code: Trust = False,
+    trust_remote_code: Trust = False, imports: Import = None,
 ) -> None:  # fmt: skip
+    import_files(imports)
     from ..errors import ConfigError
     from ..predict import Predictor
 
@@ -55,13 +58,23 @@ def read(file: str | None, known: dict[str, Any], header: bool | None) -> list[A
             raise DataError(
                 "this model reads text pairs", where=file or "standard input", fix="give a file with two text columns"
             )
-        raw = sys.stdin.read() if file in (None, "-") else sources.decode(existing(str(file)))
-        return [(text,) for text in raw.split("\n") if text.strip()]
+        raw = standard_input() if file in (None, "-") else sources.decode(existing(str(file)))
+        return [(text,) for text in raw.splitlines() if text.strip()]
     table = sources.read(file, header)
     roles = columns.reassign(table, columns.Roles(tuple(known["text"]), ()), labelled=False)
     return [
         tuple(columns.as_text(row[name] if row[name] is not None else "") for name in roles.text) for row in table.rows
     ]
+
+
+def standard_input() -> str:
+    from ..errors import DataError
+
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise DataError("is not UTF-8", where=f"standard input, line {line}", fix="convert it with iconv") from None
 
 
 def existing(file: str) -> Path:

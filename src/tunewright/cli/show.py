@@ -27,12 +27,16 @@ def command(run: Run, as_json: AsJson = False) -> None:
         what = "the run is not finished" if started else "there is no run here"
         fix = "finish it with its train command and --resume" if started else "give the directory of a run"
         raise ModelError(what, where=str(run), fix=fix)
-    metrics = read_json(path)
+    try:
+        metrics = read_json(path)
+        recipe = (run / "run.yaml").read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ModelError(f"a file is unreadable ({error})", where=str(run), fix="restore a copy") from None
     if as_json:
         print(json.dumps(metrics, ensure_ascii=False))
         return
     out = tables.console()
     out.print(f"{metrics['model']}, {metrics['task']}, {metrics['strategy']}; {metrics['created']}", markup=False)
-    out.print((run / "run.yaml").read_text(encoding="utf-8"), markup=False, soft_wrap=True)
+    out.print(recipe, markup=False, soft_wrap=True)
     tables.scores({name: metrics[name] for name in ("validation", "test") if metrics[name]})
     tables.closing(RunResult(run, metrics))

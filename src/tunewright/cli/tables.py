@@ -23,7 +23,7 @@ def console() -> Console:
 
 def scores(splits: dict[str, dict[str, Any]]) -> None:
     """One column per split."""
-    table = Table("score", *splits, title_justify="left")
+    table = Table("score", *map(escape, splits), title_justify="left")
     for name in SHOWN:
         if any(name in found for found in splits.values()):
             table.add_row(name, *(number(found.get(name)) for found in splits.values()))

@@ -6,10 +6,11 @@ Example: tunewright train inbox.csv --strategy lora training.epochs=5
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from . import Import, import_files
 
 Source = Annotated[
     str, typer.Argument(help="a data file (csv, tsv, jsonl, json, parquet, also .gz), a hub id, or a .yaml")
@@ -44,7 +45,6 @@ Missing = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="the result as one JSON object on standard output")]
 Trust = Annotated[bool, typer.Option("--trust-remote-code", help="run Python code that comes with the model")]
-Import = Annotated[list[Path] | None, typer.Option("--import", help="a .py file with tasks or strategies of your own")]
 
 
 def command(
@@ -54,9 +54,7 @@ def command(
     merge: Merge = False, resume: Resume = False, overwrite: Overwrite = False, allow_missing: Missing = None,
     as_json: AsJson = False, trust_remote_code: Trust = False, imports: Import = None,
 ) -> None:  # fmt: skip
-    from . import import_files
-
-    import_files(imports or [])
+    import_files(imports)
     flags = {
         "data.test": test, "data.validation": validation, "data.text": text or None, "data.label": label or None,
         "data.label_names": label_names, "data.label_delimiter": label_delimiter, "data.header": header,
@@ -78,9 +76,8 @@ def configuration(source: str, flags: dict[str, Any], settings: list[str]) -> An
 
     recipe = source.endswith((".yaml", ".yml"))
     raw: dict[str, Any] = config.read_mapping(source) if recipe else {"data": {"train": source}}
-    for path, value in flags.items():
-        config.put(raw, path.split("."), value)
-    return config.load(raw, settings)
+    edits = [(path.split("."), value) for path, value in flags.items()] + config.edits(settings)
+    return config.load(raw, edits, source if recipe else "")
 
 
 def show(result: Any, as_json: bool) -> None:
