@@ -26,8 +26,21 @@ SETTINGS = (
 
 
 def start(out: Path, resume: bool) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tunewright", "train", str(INBOX), "--label", "topic", "--out", str(out), *SETTINGS]
-    return subprocess.Popen([*command, *(["--resume"] if resume else [])], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    command = [
+        sys.executable,
+        "-m",
+        "tunewright",
+        "train",
+        str(INBOX),
+        "--label",
+        "topic",
+        "--out",
+        str(out),
+        *SETTINGS,
+    ]
+    return subprocess.Popen(
+        [*command, *(["--resume"] if resume else [])], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:

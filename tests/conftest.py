@@ -31,7 +31,7 @@ def arithmetic():
     torch.manual_seed(0)
 
 
-def make_tokenizer():
+def make_tokenizer(kind: str = "bert"):
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -42,9 +42,9 @@ def make_tokenizer():
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
-    )
+    names = ["input_ids", *(["token_type_ids"] if kind == "bert" else []), "attention_mask"]
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_input_names=names, **special)
 
 
 def make_model(folder: Path, kind: str = "bert", dtype: str = "float32") -> Path:
@@ -65,7 +65,7 @@ def make_model(folder: Path, kind: str = "bert", dtype: str = "float32") -> Path
     torch.manual_seed(1)
     model = transformers.AutoModel.from_config(config).to(getattr(torch, dtype))
     model.save_pretrained(folder)
-    make_tokenizer().save_pretrained(folder)
+    make_tokenizer(kind).save_pretrained(folder)
     return folder
 
 
@@ -116,6 +116,8 @@ def small(tiny, inbox, tmp_path):
 
     def make(name: str = "run", strategy: object = "full", task: object = None, **training) -> dict:
         raw = settings(tiny, inbox, tmp_path / name, **training) | {"strategy": strategy}
+        if "feature_extraction" in str(strategy):
+            raw["training"] = {}
         return raw | ({"task": task} if task else {})
 
     return make

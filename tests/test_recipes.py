@@ -24,7 +24,7 @@ def test_a_recipe_runs_to_a_model_that_answers(recipe, tiny, tmp_path, monkeypat
     ]
     small += [] if "long_texts" in recipe.stem else ["data.max_length=48"]
     features = "features" in recipe.stem
-    small = [setting for setting in small if not (features and setting.startswith("training.max_steps"))]
+    small = [setting for setting in small if not (features and setting.startswith("training."))]
     result = tw.train(recipe, overrides=small, progress=False)
     assert result.metrics["stopped"] == "completed"
     assert result.metrics["test"]["num_rows"] == count(ROOT / "examples/parcel_desk/test.csv")

@@ -109,28 +109,19 @@ class RunConfig(Settings):
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
 
     @model_validator(mode="after")
-    def refuse_what_has_no_effect(self) -> Self:
-        """A setting that nothing would read is a misunderstanding (C1)."""
-        problems = unread(self.data, self.training)
+    def refuse_validation_of_nothing(self) -> Self:
+        """What is decided by validation scores needs them (C1); a hub id may bring a validation split of its own."""
+        if self.data.validation or self.data.validation_share or is_hub_id(self.data.train):
+            return self
+        needy = {
+            "early_stopping": self.training.early_stopping is not None,
+            "evaluate_every": self.training.evaluate_every != "epoch",
+        }
+        fix = "needs a validation split; raise data.validation_share or give data.validation"
+        problems = [f"training.{name}: {fix}" for name, is_set in needy.items() if is_set]
         if problems:
             raise PydanticCustomError("no_effect", "{problems}", {"problems": "\n".join(problems)})
         return self
-
-
-def unread(data: DataConfig, training: TrainingConfig) -> list[str]:
-    """Settings that these others leave without effect, each with the reason."""
-    found = []
-    given = [name for name in ("validation", "test") if getattr(data, name)]
-    for name, instead in (("validation_share", given[:1] if data.validation else []), ("test_share", given[:1])):
-        if instead and getattr(data, name) not in (0, DataConfig.model_fields[name].default):
-            found.append(f"data.{name}: has no effect beside data.{instead[0]}; leave one of them out")
-    if not data.validation and data.validation_share == 0 and not is_hub_id(data.train):
-        reason = "needs a validation split; raise data.validation_share or give data.validation"
-        if training.early_stopping is not None:
-            found.append(f"training.early_stopping: {reason}")
-        if training.evaluate_every != "epoch":
-            found.append(f"training.evaluate_every: {reason}")
-    return found
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -152,6 +143,17 @@ class _StrictLoader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, problem, node_of_key.start_mark)
             seen.append(key)
         return super().construct_mapping(node, deep)
+
+
+class _ExactDumper(yaml.SafeDumper):
+    """Safe YAML in which the rarer line ends (NEL, U+2028) are escaped: PyYAML would read them back as blanks."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        odd = len(data.splitlines()) > 1 or data.splitlines() != data.split("\n")[:1]
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style='"' if odd else None)
+
+
+_ExactDumper.add_representer(str, _ExactDumper.represent_str)
 
 
 def parse_yaml(text: str, where: str) -> Any:
@@ -271,7 +273,8 @@ def with_members(*known: tuple[type, ...]) -> type[RunConfig]:
 
 def dump(config: RunConfig) -> str:
     """YAML from which `load` makes an equal object."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+    raw = config.model_dump(mode="json")
+    return yaml.dump(raw, Dumper=_ExactDumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def schema() -> dict[str, Any]:
@@ -374,7 +377,8 @@ def brief(value: Any) -> str:
         return str(value).lower()
     short = reprlib.Repr()
     short.maxlevel, short.maxother, short.maxstring = 2, 60, 60
-    return short.repr(value)
+    text = short.repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 FAMILIES: dict[str, Any] = {"task": Task, "strategy": Strategy}
@@ -382,6 +386,7 @@ SECTIONS: dict[str, Any] = {"data": DataConfig, "training": TrainingConfig, "ear
 TEXTS = ("text", "a column's name")
 WORDS = {
     "float": "a number", "int": "a whole number", "int_from_float": "a whole number",
-    "finite_number": "a finite number", "bool": "true or false", "string": "text", "string_too_short": "not empty", "tuple": "a list",
+    "finite_number": "a finite number", "bool": "true or false", "string": "text",
+    "string_too_short": "not empty", "tuple": "a list",
     "dict": "a section of keys and values", "model": "a section of keys and values",
 }  # fmt: skip

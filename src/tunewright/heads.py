@@ -58,7 +58,7 @@ def drop_pooler(encoder: Any) -> nn.Module:
     return encoder
 
 
-def save_full(model: nn.Module, folder: Path) -> None:
+def save_full(model: Any, folder: Path) -> None:
     """HF format: with its own head as one model; pooled as encoder plus head.safetensors."""
     if isinstance(model, PooledClassifier):
         model.encoder.save_pretrained(folder)

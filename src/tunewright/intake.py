@@ -76,6 +76,9 @@ def take_in(config: RunConfig) -> Intake:
         own = columns.reassign(other, roles)
         notes += own.notes
         found[name] = read_rows(other, task, own, names, data.on_bad_row)
+    task.learn(
+        train.rows, train.source, names
+    )  # refuses labels that teach nothing, before a split fails because of them
     found = make_missing(found, task, data, notes)
     task = task.learn(found["train"].rows, found["train"].source, names)
     for split in found.values():

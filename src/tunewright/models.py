@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .embedded import ALIASES, installed
-from .errors import ModelError, UnsafeError, suggest
+from .errors import ConfigError, ModelError, UnsafeError, suggest
 from .files import digest, sha256
 
 if TYPE_CHECKING:
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+os.environ.setdefault("USE_HUB_KERNELS", "0")  # some architectures fetch compiled code from the hub by themselves
 
 FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "1_Pooling/*"]
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")
 UNSAFE_KEYS = ("trust_remote_code", "use_kernels", "kernel_config", "hub_kernels")
 CODE_KEYS = ("auto_map", "custom_pipelines")
+ATTENTION = ("eager", "sdpa", "flex_attention")  # what torch can do; any other name may be fetched from the hub
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 @dataclass(frozen=True)
@@ -136,12 +139,14 @@ def download(name: str, trust_remote_code: bool, remedy: str) -> Path:
 
 def card_licence(folder: Path) -> str | None:
     """The licence in a model card's metadata, if there is a card that states one."""
-    try:
-        from huggingface_hub import ModelCard
+    import yaml
+    from huggingface_hub import ModelCard
 
-        return ModelCard.load(folder / "README.md").data.get("license")
-    except (OSError, ValueError):
+    try:
+        licence = ModelCard.load(folder / "README.md").data.get("license")
+    except (OSError, ValueError, yaml.YAMLError):
         return None
+    return licence if isinstance(licence, str) else None
 
 
 def vet(source: Source) -> None:
@@ -157,16 +162,30 @@ def vet(source: Source) -> None:
         raise ModelError(
             f"config.json is no JSON: {error}", where=str(source.folder), fix="fetch the model again"
         ) from None
+    if not isinstance(config, dict):
+        raise ModelError("config.json is no JSON object", where=str(source.folder), fix="fetch the model again")
+    if (source.folder / "adapter_config.json").is_file():
+        fix = "give the model that it was trained on"
+        raise ModelError("is an adapter, which names a model and is none", where=str(source.folder), fix=fix)
     if not source.trust_remote_code:
         refuse_code(config, "config.json", source)
         refuse_code(sidecar(source.folder / "tokenizer_config.json"), "tokenizer_config.json", source)
-    if not list(source.folder.glob("*.safetensors")):
-        pickles = [item.name for item in source.folder.glob("*.bin")] + [
-            item.name for item in source.folder.glob("*.pt")
-        ]
+    refuse_pickles(source.folder)
+
+
+def refuse_pickles(folder: Path) -> None:
+    """Weights are read from safetensors in this folder, or not at all (S1, S3)."""
+    if not list(folder.glob("*.safetensors")):
+        pickles = [item.name for pattern in PICKLES for item in sorted(folder.glob(pattern))]
         found = f" but {pickles[0]}, a pickle, which can run code when it is read" if pickles else ""
         fix = "convert it with transformers' save_pretrained in a place you trust"
-        raise UnsafeError(f"there are no safetensors{found}", where=str(source.folder), fix=fix)
+        raise UnsafeError(f"there are no safetensors{found}", where=str(folder), fix=fix)
+    for index in folder.glob("*.safetensors.index.json"):
+        shards = sidecar(index).get("weight_map")
+        for name in set(shards.values()) if isinstance(shards, dict) else {None}:
+            if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
+                what = f"{index.name} names {name!r}, which is no safetensors file of this folder"
+                raise UnsafeError(what, where=str(folder), fix="fetch the model again")
 
 
 def refuse_code(value: Any, file: str, source: Source, path: str = "") -> None:
@@ -178,12 +197,18 @@ def refuse_code(value: Any, file: str, source: Source, path: str = "") -> None:
         return
     for key, item in value.items():
         here = f"{path}.{key}" if path else key
-        named_kernel = "attn_implementation" in key and isinstance(item, str) and "/" in item
+        named_kernel = "attn_implementation" in key and not plain_attention(item)
         foreign_code = key in CODE_KEYS and not (key == "auto_map" and natively_known(value))
         if named_kernel or foreign_code or (key in UNSAFE_KEYS and item):
             fix = "remove the key, or give --trust-remote-code if you trust its authors"
             raise UnsafeError(f"{file}: {here} asks for code from outside", where=str(source.folder), fix=fix)
         refuse_code(item, file, source, here)
+
+
+def plain_attention(value: Any) -> bool:
+    """Whether this attention (or one for each part of the model) is torch's own."""
+    chosen = value.values() if isinstance(value, dict) else [value]
+    return all(item is None or item in ATTENTION for item in chosen)
 
 
 def natively_known(config: dict[str, Any]) -> bool:
@@ -207,7 +232,7 @@ class loading:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if (
-            isinstance(error, OSError | ValueError | KeyError | RuntimeError)
+            isinstance(error, OSError | ValueError | TypeError | KeyError | AttributeError | RuntimeError | ImportError)
             or type(error).__name__ == "SafetensorError"
         ):
             what = f"cannot be loaded: {str(error).strip().splitlines()[0] if str(error).strip() else kind}"
@@ -265,10 +290,21 @@ def is_head(name: str) -> bool:
 
 
 def set_dropout(config: Any, rate: float) -> None:
-    """Replaces every dropout rate of a model's configuration."""
-    for key, value in config.to_dict().items():
-        if "drop" in key and isinstance(value, float | int) and not isinstance(value, bool):
-            setattr(config, key, rate)
+    """Replaces every dropout rate of a model's configuration.
+
+    Raises:
+        ConfigError: there is none, so that a rate above 0 would go nowhere.
+    """
+    rates = [
+        key
+        for key, value in config.to_dict().items()
+        if "drop" in key and isinstance(value, float | int) and not isinstance(value, bool)
+    ]
+    if not rates and rate:
+        what = f"a model of type {config.model_type} has no dropout to set"
+        raise ConfigError(what, where="training.dropout", fix="leave it out")
+    for key in rates:
+        setattr(config, key, rate)
 
 
 def widths(config: Any) -> tuple[int, int]:

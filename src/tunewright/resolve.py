@@ -52,13 +52,43 @@ def resolve(
     return config.model_copy(update={"task": task, "data": data, "training": training, "out": str(run)}), encoded
 
 
+def refuse_unread(config: RunConfig, task: Task, given: set[str]) -> None:
+    """Refuses settings that this run would read nowhere: a setting without effect is a promise not kept (C1).
+
+    Args:
+        given: the splits that have a file of their own.
+    """
+    unread: dict[str, str] = {}
+    if config.strategy.head_only:
+        reason = f"{config.strategy.kind} solves for the head and has no loop"
+        unread |= {f"training.{name}": reason for name in changed(config.training) - {"seed"}}
+    if "validation_share" in changed(config.data) and config.data.validation_share and "validation" in given:
+        unread["data.validation_share"] = "a validation file is given"
+    if "test_share" in changed(config.data) and config.data.test_share and given:
+        unread["data.test_share"] = "a file for validation or test is given"
+    unread |= {f"task.{name}": reason for name, reason in task.unread().items()}
+    if unread:
+        lines = [f"{where}: has no effect, because {reason}; leave it out" for where, reason in sorted(unread.items())]
+        raise ConfigError("\n".join(lines))
+
+
+def changed(section: Any) -> set[str]:
+    """The fields of a section that differ from their defaults."""
+    return {name for name, field in type(section).model_fields.items() if getattr(section, name) != field.default}
+
+
 def resolve_training(config: RunConfig, num_rows: int, hidden_size: int, train: Encoded) -> Any:
     training = config.training
+    if config.strategy.head_only:
+        return training
     defaults = config.strategy.defaults(Scale(hidden_size, num_rows))
     batch_size = defaults.batch_size if training.batch_size == "auto" else training.batch_size
     longest = max(item.num_tokens for item in train.features)
     fits = max(1, MICRO_TOKENS // longest)
-    micro = min(batch_size, fits) if training.micro_batch_size == "auto" else min(training.micro_batch_size, batch_size)
+    micro = min(batch_size, fits) if training.micro_batch_size == "auto" else training.micro_batch_size
+    if micro > batch_size:
+        what = f"{micro} rows are more than the batch size of {batch_size}"
+        raise ConfigError(what, where="training.micro_batch_size", fix="lower it, or raise training.batch_size")
     return training.model_copy(
         update={
             "epochs": defaults.epochs if training.epochs == "auto" else training.epochs,

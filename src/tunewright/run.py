@@ -20,7 +20,7 @@ from .intake import Intake, take_in
 from .layers import layer_map
 from .outcome import ledger_of, metrics_of, write_predictions
 from .predict import Predictor
-from .resolve import effective_task, resolve, resumed_precision
+from .resolve import effective_task, refuse_unread, resolve, resumed_precision
 from .strategies.base import ParameterGroup, Strategy
 from .tasks.base import Encoded, Metric, Task
 from .training import precision as arithmetic
@@ -123,6 +123,7 @@ def train(
         intake = take_in(config)
         source = models.locate(config.model, config.trust_remote_code)
         task = effective_task(intake.task, config.strategy, source)
+        refuse_unread(config, task, {name for name in ("validation", "test") if getattr(config.data, name)})
         tokenizer = models.load_tokenizer(source)
         config, encoded = resolve(config, run, intake, task, source, tokenizer)
         precision = choose_precision(config, run, source, accelerator, resume)
@@ -187,6 +188,7 @@ def choose_precision(
 ) -> arithmetic.Precision:
     """By a probe; a resumed run keeps what it had, even if the machine's mood has changed; all processes agree."""
     wanted = resumed_precision(run) if resume and config.training.precision == "auto" else config.training.precision
+    wanted = "fp32" if config.strategy.head_only else wanted
     width, depth = models.widths(source.config)
     chosen = arithmetic.choose(wanted or "auto", width, depth, accelerator.device)
     if accelerator.num_processes > 1:
@@ -197,6 +199,9 @@ def choose_precision(
 
 
 def with_precision(config: RunConfig, precision: arithmetic.Precision) -> RunConfig:
+    """The configuration with the precision found; a head alone is always solved in fp32."""
+    if config.strategy.head_only:
+        return config
     return config.model_copy(update={"training": config.training.model_copy(update={"precision": precision.name})})
 
 

@@ -86,5 +86,5 @@ def test_columns_without_a_name_get_one(tmp_path):
 def test_a_column_name_that_is_there_twice_is_refused(tmp_path, header):  # D10
     path = tmp_path / "inbox.csv"
     path.write_text(header + "\n" + ",".join("abcd"[: header.count(",") + 1]) + "\n")
-    with pytest.raises(DataError, match="row 1: column '(label|extra|x)' is there twice; rename"):
+    with pytest.raises(DataError, match=r"row 1: column '(label|extra|x)' is there twice; rename"):
         sources.read(str(path))

@@ -89,7 +89,7 @@ def test_a_single_label_that_is_no_value_is_refused(value):  # D10
 
 @pytest.mark.parametrize("value", [{"a": 1}, ["a", None], [["a"]], [{"a": 1}]])
 def test_a_list_of_labels_holds_values_only(value):  # D10
-    with pytest.raises(DataError, match="a.csv, row 7: column 'label' holds .* as a label"):
+    with pytest.raises(DataError, match=r"a.csv, row 7: column 'label' holds .* as a label"):
         several(value, ",")
 
 
@@ -133,5 +133,5 @@ def test_unusable_names_are_refused_with_their_row(tmp_path, raw, message):  # D
 
 @pytest.mark.parametrize("name", ["nowhere.txt", "x" * 5000])
 def test_missing_names_are_refused(name):  # D10
-    with pytest.raises(DataError, match="there is no such file|cannot be read"):
+    with pytest.raises(DataError, match=r"there is no such file|cannot be read"):
         labels.read_names(name)

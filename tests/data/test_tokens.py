@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -57,7 +58,7 @@ def test_windows_cover_every_token_and_overlap(text, max_length, data):
     found = encode(text, max_length, long_text="windows", overlap=overlap)
     parts = [inner(window) for window in found.windows]
     joined = parts[0]
-    for before, part in zip(parts, parts[1:], strict=False):
+    for before, part in pairwise(parts):
         assert before[len(before) - overlap :] == part[:overlap]
         assert len(part) > overlap  # no window without a new token
         joined = joined + part[overlap:]
@@ -97,9 +98,9 @@ def test_no_room_for_text_is_refused(how):
 
 
 def test_pairs_need_room_for_both_and_are_cut_at_the_end():
-    with pytest.raises(ConfigError, match="data.max_length: 4 tokens leave no room for pairs"):
+    with pytest.raises(ConfigError, match=r"data.max_length: 4 tokens leave no room for pairs"):
         encode("red", 4, "blue")
-    with pytest.raises(ConfigError, match="task.long_text"):
+    with pytest.raises(ConfigError, match=r"task.long_text"):
         encode("red", 20, "blue", long_text="windows", overlap=2)
 
 

@@ -59,7 +59,7 @@ def read(file: str | None, known: dict[str, Any], header: bool | None) -> list[A
                 "this model reads text pairs", where=file or "standard input", fix="give a file with two text columns"
             )
         raw = standard_input() if file in (None, "-") else sources.decode(existing(str(file)))
-        return [(text,) for text in raw.splitlines() if text.strip()]
+        return [(text.rstrip("\r"),) for text in raw.split("\n") if text.strip()]
     table = sources.read(file, header)
     roles = columns.reassign(table, columns.Roles(tuple(known["text"]), ()), labelled=False)
     return [

@@ -150,12 +150,13 @@ def parquet_records(path: Path) -> Iterator[tuple[int, Any]]:
 
     raw = content(path)
     try:
-        table = pyarrow.parquet.read_table(pyarrow.BufferReader(raw))
-        rows = table.to_pylist()
+        file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(raw))
+        names = file.schema_arrow.names
+        rows = [] if len(set(names)) < len(names) else file.read().to_pylist()
     except (pyarrow.ArrowException, OSError, EOFError, ValueError, OverflowError) as error:
         first = str(error).split("\n", 1)[0]
         raise DataError(f"is no whole parquet file: {first}", where=str(path), fix="write it again") from None
-    twice = [name for name in table.column_names if table.column_names.count(name) > 1]
+    twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise DataError(f"column {twice[0]!r} is there twice", where=str(path), fix="rename one of them")
     yield from enumerate(rows, 1)

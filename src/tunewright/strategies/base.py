@@ -46,7 +46,7 @@ class Strategy(Component):
     """The contract of a strategy."""
 
     home: ClassVar[str] = "strategies"
-    head_only: ClassVar[bool] = False  # True: nothing below the head trains, so features are computed once
+    head_only: ClassVar[bool] = False  # True: nothing below the head trains, so features are computed once and solved
 
     def refuses(self, model_config: Any, task: Task) -> str | None:
         """Why this strategy can't be had for this model and task, or None. Asked before weights are loaded."""

@@ -35,7 +35,7 @@ class FeatureExtraction(Strategy):
         return None
 
     def defaults(self, scale: Scale) -> Defaults:
-        """One pass, for the features; the head's solver needs no rate (L-BFGS). 64 rows a batch, only for speed."""
+        """The head's solver (L-BFGS) has no rate, epochs or batches; `training` is refused for it but for the seed."""
         return Defaults(1.0, 1.0, 64)
 
     def apply(self, model: nn.Module, task: Task) -> nn.Module:

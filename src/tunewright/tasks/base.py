@@ -130,6 +130,10 @@ class Task(Component):
     def read(self, table: Table, index: int, roles: Roles, names: Sequence[str] | None, labelled: bool) -> Row | str:
         """One row, or the reason why it is unusable. Raises DataError where its form is wrong."""
 
+    def unread(self) -> dict[str, str]:
+        """Fields that were set but have no effect in this combination, each with the reason (C1)."""
+        return {}
+
     @abstractmethod
     def stratum(self, row: Row) -> Any:
         """What splits keep in proportion."""

@@ -93,6 +93,14 @@ class SequenceClassification(Task):
             return labels.several(table, index, roles, names)
         return labels.single(table, index, roles.label[0], names)
 
+    def unread(self) -> dict[str, str]:
+        found = {}
+        if self.thresholds is not None and not self.multi_label:
+            found["thresholds"] = "only a multi-label task has thresholds"
+        if self.window_overlap != type(self).model_fields["window_overlap"].default and self.long_text != "windows":
+            found["window_overlap"] = "long_text is not windows"
+        return found
+
     def stratum(self, row: Row) -> Any:
         return row.label if not self.multi_label else (row.label[0] if row.label else "")
 
