@@ -74,7 +74,7 @@ FILES = {
     "too_many_cells": Case(
         "inbox.csv", GOOD + "hello, you,x\n", ", row 32", (r"has 3 cells.*\(text, label\)", "quote cells .* ','")
     ),
-    "too_few_cells": Case("inbox.csv", GOOD + "hello\n", ", row 32", ("has 1 cells", "fill in the missing cells")),
+    "too_few_cells": Case("inbox.csv", GOOD + "hello\n", ", row 32", ("has 1 cells", "fill in 'label'")),
     "ragged_tsv": Case(
         "inbox.tsv",
         GOOD.replace(",", "\t") + "a\tb\tx\n",
@@ -106,15 +106,21 @@ FILES = {
         ", row 32",
         ("no JSON: .* at character 15", "one JSON object"),
     ),
-    "json_line_is_a_list": Case("inbox.jsonl", pairs() + '["a", "x"]\n', ", row 32", ("is a list", "as an object")),
-    "json_line_is_a_number": Case("inbox.jsonl", pairs() + "7\n", ", row 32", ("is a int", "as an object")),
+    "json_line_is_a_list": Case(
+        "inbox.jsonl", pairs() + '["a", "x"]\n', ", row 32", ("no object, but of type list", "as an object")
+    ),
+    "json_line_is_a_number": Case(
+        "inbox.jsonl", pairs() + "7\n", ", row 32", ("no object, but of type int", "as an object")
+    ),
     "json_named_jsonl": Case(
         "inbox.jsonl", json.dumps([{"text": "a"}], indent=1), ", row 1", ("no JSON", "suffix .json")
     ),
     "jsonl_named_json": Case("inbox.json", pairs(), "", ("no JSON: Extra data at line 2", "use the suffix .jsonl")),
     "json_is_one_object": Case("inbox.json", '{"text": "a"}', "", ("no list of rows", r"write \[\{")),
     "json_is_a_number": Case("inbox.json", "7", "", ("no list of rows", r"write \[\{")),
-    "json_list_of_texts": Case("inbox.json", '[{"text": "a"}, "b"]', ", row 2", ("is a str", "as an object")),
+    "json_list_of_texts": Case(
+        "inbox.json", '[{"text": "a"}, "b"]', ", row 2", ("no object, but of type str", "as an object")
+    ),
     "json_columns_unequal": Case(
         "inbox.json",
         '{"text": ["a", "b"], "label": ["x"]}',
@@ -122,11 +128,12 @@ FILES = {
         (r"different length \(text: 2, label: 1\)", "make them equal"),
     ),
     "json_cut_off": Case("inbox.json", '[{"text": "a"', "", ("no JSON: .* at character 14", "check the brackets")),
-    "json_nested_without_end": Case(
-        "inbox.json", "[" * 100_000, "", ("no JSON that can be read", "leave that value out")
-    ),
+    "json_nested_without_end": Case("inbox.json", "[" * 100_000, "", ("nested too deeply", "leave that value out")),
     "json_huge_number": Case(
-        "inbox.jsonl", f'{{"text": {"1" * 5000}}}\n', ", row 1", ("4300 digits", "leave that value out")
+        "inbox.jsonl",
+        f'{{"text": {"1" * 5000}}}\n',
+        ", row 1",
+        ("a number has thousands of digits", "write it as a text"),
     ),
     "json_half_a_character": Case(
         "inbox.jsonl",
@@ -200,7 +207,7 @@ MEANING = {
         "inbox.jsonl",
         lines(*({"text": f"t {n}", "label": ["x"]} for n in range(30)), {"text": "t", "label": ["x", None]}),
         ", row 31",
-        ("column 'label' holds None", "write each label as text"),
+        ("column 'label' holds null", "write each label as text"),
     ),
     "all_rows_unusable": Case(
         "inbox.csv", HEAD + ",x\na,\n", "", ("no row is usable: 1 x column 'text'", "fill"), ("data.on_bad_row=drop",)
@@ -234,7 +241,7 @@ MEANING = {
         "inbox.csv",
         GOOD,
         "",
-        ("there is no column 'text'", "one of 'id', 'label'"),
+        ("there is no column 'text'", "it has 'id', 'label'"),
         ("--test", "{folder}/later.csv"),
         {"later.csv": "id,label\nPD-1,x\nPD-2,y\n"},
         "later.csv",

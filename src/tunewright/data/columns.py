@@ -171,11 +171,11 @@ def renamed(table: Table, roles: Roles, labelled: bool) -> Roles:
     if not missing or (not labelled and not set(missing) & set(roles.text)):
         return Roles(roles.text, roles.label, roles.delimiter)
     if len(roles.text) > 1 or len(roles.label) > 1:
-        table.require(missing[0], "the column's name in the file")
+        raise lacking(table, missing[0])
     free = [name for name in table.columns if name not in (*roles.text, *roles.label)]
     kept_text = tuple(name for name in roles.text if name in table.columns)
     if not kept_text and not any(looks_like_text(table, name) for name in free):
-        table.require(roles.text[0], "the column's name in the file")
+        raise lacking(table, roles.text[0])
     text = kept_text or find_text(table, [name for name in table.columns if name not in free])[0][:1]
     if not labelled:
         return Roles(text, roles.label, roles.delimiter, (f"{table.source}: text column: {' and '.join(text)}",))
@@ -184,10 +184,16 @@ def renamed(table: Table, roles: Roles, labelled: bool) -> Roles:
     else:
         candidates = [facts(table, name) for name in free if name not in text]
         if not candidates or not kept_text:
-            table.require(roles.label[0], "data.label")
+            raise lacking(table, roles.label[0])
         label = min(candidates, key=lambda fact: fact.distinct).name
     note = f"{table.source}: no column {missing[0]!r}; used {text[0]!r} as text and {label!r} as label"
     return Roles(text, (label,), roles.delimiter, (note,))
+
+
+def lacking(table: Table, name: str) -> DataError:
+    """What to raise where another file has no such column, and none that looks like it."""
+    fix = f"name one of its columns {name!r} as in the training file; it has {', '.join(map(repr, table.columns))}"
+    return DataError(f"there is no column {name!r}", where=table.source, fix=fix)
 
 
 def looks_like_text(table: Table, name: str) -> bool:

@@ -72,7 +72,8 @@ def several(table: Table, index: int, roles: Roles, names: Sequence[str] | None)
 def plain(value: Any, table: Table, index: int, column: str, fix: str = PLAIN) -> Any:
     """The value, where it can be a label: text, a number, true or false."""
     if value is None or isinstance(value, list | tuple | dict | bytes):
-        what = f"column {column!r} holds {shown(value)} ({type(value).__name__}) as a label"
+        kind = "null" if value is None else f"{shown(value)} ({type(value).__name__})"
+        what = f"column {column!r} holds {kind} as a label"
         raise DataError(what, where=table.where(index), fix=fix)
     return value
 

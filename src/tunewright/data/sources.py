@@ -92,16 +92,18 @@ def from_delimited(path: Path, text: str, suffix: str, header: bool | None) -> T
     for number, cells in records:
         if len(cells) != len(columns):
             what = f"has {len(cells)} cells, not one for each column ({', '.join(columns)})"
-            raise DataError(what, where=f"{path}, row {number}", fix=mend_cells(len(cells) > len(columns), delimiter))
+            fix = mend_cells(columns[len(cells) :], delimiter)
+            raise DataError(what, where=f"{path}, row {number}", fix=fix)
     body = records[start:]
     rows = [dict(zip(columns, cells, strict=True)) for _, cells in body]
     return Table(str(path), columns, rows, [number for number, _ in body], sha256(path), [note] if note else [])
 
 
-def mend_cells(too_many: bool, delimiter: str) -> str:
+def mend_cells(lacking: list[str], delimiter: str) -> str:
+    """The remedy for a row that lacks the cells of these last columns, or has too many."""
     if delimiter == "\t":
         return "take tabs and line breaks out of the cells, or save it as csv, which can quote them"
-    return f"quote cells that contain {delimiter!r}" if too_many else "fill in the missing cells"
+    return f"fill in {', '.join(map(repr, lacking))}" if lacking else f"quote cells that contain {delimiter!r}"
 
 
 def json_lines(text: str, where: str) -> Iterator[tuple[int, Any]]:
@@ -139,8 +141,11 @@ def parsed(text: str, where: str, fix: str) -> Any:
         start, half = error.start, f"\\u{ord(error.object[error.start]):04x}"
         what = f"{half} after {error.object[max(start - 20, 0) : start]!r} is half a character"
         raise DataError(what, where=where, fix="write both halves of the character, or leave it out") from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in brackets
-        raise DataError(f"is no JSON that can be read: {error}", where=where, fix="leave that value out") from None
+    except RecursionError:
+        fix = "leave that value out, or close the brackets"
+        raise DataError("brackets are nested too deeply", where=where, fix=fix) from None
+    except ValueError:
+        raise DataError("a number has thousands of digits", where=where, fix="write it as a text") from None
     return value
 
 
@@ -168,7 +173,9 @@ def from_records(source: str, records: Any, fingerprint: str) -> Table:
     for number, record in records:
         if not isinstance(record, dict):
             fix = 'write each row as an object: {"text": ..., "label": ...}'
-            raise DataError(f"is a {type(record).__name__}, not an object", where=f"{source}, row {number}", fix=fix)
+            raise DataError(
+                f"is no object, but of type {type(record).__name__}", where=f"{source}, row {number}", fix=fix
+            )
         numbers.append(number)
         rows.append(record)
     columns = list(dict.fromkeys(key for row in rows for key in row))

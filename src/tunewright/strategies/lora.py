@@ -39,7 +39,7 @@ class LoRA(Strategy):
         """Ten times the rate of full fine-tuning (Hu et al. 2021, table 9: 4e-4 to 5e-4 for RoBERTa-base)."""
         batch_size = 16 if scale.num_rows < 20_000 else 32
         rate = 5e-4 * 768 / max(scale.hidden_size, 192)
-        return Defaults(round(rate, 6), epochs_for(scale.num_rows, batch_size, 4, 20), batch_size)
+        return Defaults(round(rate, 6), epochs_for(scale.num_rows, batch_size, 4, 10), batch_size)
 
     def apply(self, model: nn.Module, task: Task) -> nn.Module:
         """Wraps the encoder of a pooled model, or the whole of one with its own head (kept trainable by PEFT)."""
