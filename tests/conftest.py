@@ -12,7 +12,26 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores; bitwise tests fix their own
 
-WORDS = "parcel invoice late broken app login driver door money label box red green blue one two three four".split()
+WORDS = [
+    "parcel",
+    "invoice",
+    "late",
+    "broken",
+    "app",
+    "login",
+    "driver",
+    "door",
+    "money",
+    "label",
+    "box",
+    "red",
+    "green",
+    "blue",
+    "one",
+    "two",
+    "three",
+    "four",
+]
 TOPICS = {"billing": ["invoice", "money"], "damage": ["broken", "box"], "app": ["app", "login"]}
 
 

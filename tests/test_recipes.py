@@ -43,3 +43,10 @@ def count(path: Path) -> int:
 
 def test_there_are_recipes():
     assert len(RECIPES) >= 5
+
+
+def test_the_configuration_page_is_what_the_code_says(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import write_configuration
+
+    assert write_configuration.PAGE.read_text(encoding="utf-8") == write_configuration.page()

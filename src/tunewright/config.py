@@ -146,11 +146,11 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 class _ExactDumper(yaml.SafeDumper):
-    """Safe YAML in which the rarer line ends (NEL, U+2028) are escaped: PyYAML would read them back as blanks."""
+    """Safe YAML in which line ends are escaped: PyYAML would read the rarer ones (NEL) back as blanks."""
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
-        odd = len(data.splitlines()) > 1 or data.splitlines() != data.split("\n")[:1]
-        return self.represent_scalar("tag:yaml.org,2002:str", data, style='"' if odd else None)
+        style = None if data.splitlines() == [data] else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
 
 _ExactDumper.add_representer(str, _ExactDumper.represent_str)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.report import made_up_runs
 import pytest
+
+from tests.report import made_up_runs
 
 Record = dict[str, Any]
 
