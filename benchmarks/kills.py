@@ -21,7 +21,8 @@ from rich.progress import track
 INBOX = Path(__file__).parent.parent / "examples" / "parcel_desk" / "train.csv"
 SETTINGS = (
     "data.limit=160", "data.test_share=0", "data.max_length=32", "training.epochs=2", "training.batch_size=8",
-    "training.precision=fp32", "training.checkpoint_every=3", "training.learning_rate=1e-4", "training.keep_checkpoints=2",
+    "training.precision=fp32", "training.checkpoint_every=3", "training.learning_rate=1e-4",
+    "training.keep_checkpoints=2",
 )  # fmt: skip
 
 

@@ -12,7 +12,8 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores; bitwise tests fix their own
 
-WORDS = [
+WORDS = ["parcel", "invoice", "late", "broken", "app", "login", "driver", "door", "money", "label", "box", "red"]
+WORDS += ["green", "blue", "one", "two", "three", "four"]
     "parcel",
     "invoice",
     "late",

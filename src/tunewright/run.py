@@ -363,7 +363,7 @@ def plan_of(session: Session) -> Plan:
 
 
 def validate(session: Session, model: nn.Module, state: State) -> dict[str, Any]:
-    """The one-number scores on validation; the best evaluation's outputs are kept, so that nobody asks for them again."""
+    """The one-number scores on validation; the best evaluation's outputs are kept, so that nobody asks again."""
     outputs, references = session.outputs(model, "validation"), session.references("validation")
     scores = scalars(session.task.tune(outputs, references).score(outputs, references))
     metric = session.task.metric

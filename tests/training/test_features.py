@@ -162,7 +162,7 @@ def test_feature_extraction_with_a_models_own_head_is_refused_before_loading(sma
     from tunewright.errors import ConfigError
 
     monkeypatch.setattr(models, "load_model", lambda *a, **k: pytest.fail("a model was loaded"))
-    with pytest.raises(ConfigError, match="set task.pooling to mean or cls"):
+    with pytest.raises(ConfigError, match=r"set task\.pooling to mean or cls"):
         tw.train(
             small("run", "feature_extraction", {"kind": "sequence_classification", "pooling": "model"}), progress=False
         )

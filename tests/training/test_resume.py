@@ -291,7 +291,9 @@ def test_a_second_process_is_refused(small):  # R11
     from tunewright.files import exclusive
 
     raw = small()
-    code = f"from tunewright.files import exclusive\nfrom pathlib import Path\nwith exclusive(Path({raw['out']!r}, '.lock')) as free:\n    print(free, flush=True)\n    input()"
+    lines = ["from pathlib import Path", "from tunewright.files import exclusive"]
+    lines += [f"with exclusive(Path({raw['out']!r}, '.lock')) as free:", "    print(free, flush=True)", "    input()"]
+    code = "\n".join(lines)
     other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert other.stdout.readline().strip() == "True"
     with pytest.raises(RunDirectoryError, match="another process"):
