@@ -16,8 +16,8 @@ HEAD = """# Configuration
 Written by `python scripts/write_configuration.py` from the code; a test fails when it is out of date.
 
 A run is one YAML file, one command or one Python call; all three make the same object. Unknown keys are errors, with
-the nearest right name. What is left `auto` is resolved before training and written to RUN/run.yaml, which repeats the run.
-`tunewright schema > run.schema.json` gives editors completion.
+the nearest right name. What is left `auto` is resolved before training and written to RUN/run.yaml, which
+repeats the run. `tunewright schema > run.schema.json` gives editors completion.
 """
 
 

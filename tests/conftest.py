@@ -14,25 +14,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores; bitwi
 
 WORDS = ["parcel", "invoice", "late", "broken", "app", "login", "driver", "door", "money", "label", "box", "red"]
 WORDS += ["green", "blue", "one", "two", "three", "four"]
-    "parcel",
-    "invoice",
-    "late",
-    "broken",
-    "app",
-    "login",
-    "driver",
-    "door",
-    "money",
-    "label",
-    "box",
-    "red",
-    "green",
-    "blue",
-    "one",
-    "two",
-    "three",
-    "four",
-]
 TOPICS = {"billing": ["invoice", "money"], "damage": ["broken", "box"], "app": ["app", "login"]}
 
 
