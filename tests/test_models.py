@@ -97,8 +97,15 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if "/api/models/" in self.path:
-            files = [{"rfilename": path.name} for path in sorted(self.folder.iterdir())]
-            raw = json.dumps({"_id": "0" * 24, "id": "maker/tiny", "sha": "a" * 40, "siblings": files}).encode()
+            names = [path.name for path in sorted(self.folder.iterdir())]
+            tree = [{"type": "file", "path": name, "size": 0, "oid": name} for name in names]
+            about = {
+                "_id": "0" * 24,
+                "id": "maker/tiny",
+                "sha": "a" * 40,
+                "siblings": [{"rfilename": n} for n in names],
+            }
+            raw = json.dumps(tree if "/tree/" in self.path else about).encode()
             self.answer(raw, "application/json")
         else:
             self.do_HEAD(body=True)
@@ -222,7 +229,7 @@ def test_a_folder_without_config_and_an_adapter_are_no_models(tmp_path, bert):
     with pytest.raises(ModelError, match=r"has no config\.json"):
         models.locate(str(tmp_path))
     (bert / "adapter_config.json").write_text('{"base_model_name_or_path": "somebody/else"}')
-    with pytest.raises(ModelError, match="is an adapter.*give the model that it was trained on"):
+    with pytest.raises(ModelError, match=r"is an adapter.*give the model that it was trained on"):
         models.locate(str(bert))
 
 

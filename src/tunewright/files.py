@@ -96,3 +96,10 @@ def exclusive(path: Path) -> Iterator[bool]:
         yield free
     finally:
         os.close(descriptor)
+
+
+def cache_folder() -> Path:
+    """TUNEWRIGHT_CACHE, else tunewright/ in the user's cache."""
+    chosen = os.environ.get("TUNEWRIGHT_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(chosen) if chosen else Path(base) / "tunewright"

@@ -25,6 +25,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "voca
 UNSAFE_KEYS = ("trust_remote_code", "use_kernels", "kernel_config", "hub_kernels")
 CODE_KEYS = ("auto_map", "custom_pipelines")
 ATTENTION = ("eager", "sdpa", "flex_attention")  # what torch can do; any other name may be fetched from the hub
+EXPECTED = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError)  # of broken files
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -231,12 +232,10 @@ class loading:
         transformers.logging.disable_progress_bar()
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if (
-            isinstance(error, OSError | ValueError | TypeError | KeyError | AttributeError | RuntimeError | ImportError)
-            or type(error).__name__ == "SafetensorError"
-        ):
-            what = f"cannot be loaded: {str(error).strip().splitlines()[0] if str(error).strip() else kind}"
-            raise ModelError(what, where=f"model: {self.name}", fix="check that the folder is whole") from error
+        if isinstance(error, EXPECTED) or type(error).__name__.startswith(("Safetensor", "StrictDataclass")):
+            told = " ".join(str(error).split())[:300] or str(kind)
+            fix = "check that the folder is whole"
+            raise ModelError(f"cannot be loaded: {told}", where=f"model: {self.name}", fix=fix) from error
 
 
 def load_tokenizer(source: Source) -> Any:

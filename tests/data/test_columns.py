@@ -182,6 +182,12 @@ def test_pairs_and_label_columns_must_be_there():  # D10
         reassign(table(rows), Roles(("sentence1", "sentence2"), ("label",)))
 
 
+def test_texts_of_another_file_are_checked_too():  # D10
+    other = table([{"text": "a", "label": "x"}, {"text": ["b"], "label": "y"}], "dev.jsonl")
+    with pytest.raises(DataError, match=r"dev.jsonl, row 3: column 'text' holds \['b'\] \(list\), not a text"):
+        reassign(other, Roles(("text",), ("label",)))
+
+
 def test_a_single_text_stays_single_where_the_other_file_has_a_pair():
     rows = [{"question": "a b", "sentence": "c d", "label": "x"}, {"question": "e f", "sentence": "g h", "label": "y"}]
     assert len(reassign(table(rows), Roles(("text",), ("label",))).text) == 1

@@ -119,9 +119,17 @@ def test_rows_are_numbered_as_a_person_counts(tmp_path):
     assert sources.read(str(lines)).numbers == [1, 3]
 
 
-def test_other_separators_of_unicode_are_part_of_the_text(tmp_path):
-    path = tmp_path / "inbox.jsonl"
-    path.write_text('{"text": "one\u2028two\x85three", "label": "x"}\n', encoding="utf-8")
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("inbox.jsonl", '{"text": "one\u2028two\x85three", "label": "x"}\n'),
+        ("inbox.tsv", "text\tlabel\none\u2028two\x85three\tx\n"),
+        ("inbox.csv", "text,label\none\u2028two\x85three,x\n"),
+    ],
+)
+def test_other_separators_of_unicode_are_part_of_the_text(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
     assert sources.read(str(path)).rows[0]["text"] == "one\u2028two\x85three"
 
 

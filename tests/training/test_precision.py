@@ -14,8 +14,35 @@ CPU = torch.device("cpu")
 
 def test_the_fast_path_is_kept_where_it_is_exact(monkeypatch):  # N9
     monkeypatch.setattr(precision, "product_error", lambda *a: 4e-7)
+    times = iter([1.0, 1.3])  # fast, then exact
+    monkeypatch.setattr(precision, "layer_seconds", lambda *a: next(times))
     assert precision.use_fast_fp32(32, 64, CPU) == ""
     assert torch.get_float32_matmul_precision() == "medium"
+
+
+def test_an_exact_path_that_is_not_faster_is_not_taken(monkeypatch):
+    times = iter([1.3, 1.0])
+    monkeypatch.setattr(precision, "layer_seconds", lambda *a: next(times))
+    assert precision.use_fast_fp32(32, 64, CPU) == ""
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_a_machine_is_probed_once(monkeypatch):  # R5, C2: a busy moment must not change a run's arithmetic
+    answers = iter([{"mode": "medium", "note": ""}, {"mode": "highest", "note": ""}])
+    monkeypatch.setattr(precision, "probe_fp32", lambda *a: next(answers))
+    for _ in range(3):
+        precision.use_fast_fp32(32, 64, CPU)
+        assert torch.get_float32_matmul_precision() == "medium"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "not json"])
+def test_a_damaged_memory_is_asked_anew(content):
+    from tunewright.files import cache_folder
+
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    (cache_folder() / "arithmetic.json").write_text(content)
+    assert precision.remembered("anything", lambda: 7) == 7
+    assert precision.remembered("anything", lambda: 8) == 7
 
 
 def test_the_fast_path_is_dropped_where_it_is_not_exact_and_the_run_says_so(monkeypatch, small):  # N9
@@ -48,6 +75,7 @@ def test_the_check_can_tell_bf16_from_fp32(monkeypatch):  # N9
 @pytest.mark.parametrize(("gain", "name"), [(1.9, "bf16"), (1.1, "fp32"), (0.0, "fp32")])
 def test_auto_takes_bf16_only_where_it_pays(monkeypatch, gain, name):
     monkeypatch.setattr(precision, "bf16_gain", lambda *a: gain)
+    monkeypatch.setattr(precision, "probe_fp32", lambda *a: {"mode": "highest", "note": ""})
     assert precision.choose("auto", 32, 64, CPU).name == name
     assert precision.choose("fp32", 32, 64, CPU).name == "fp32"
     assert precision.choose("bf16", 32, 64, CPU).name == "bf16"
@@ -81,5 +109,6 @@ def test_a_resumed_run_keeps_its_precision(small, monkeypatch):
     raw = small(checkpoint_every=2, precision="auto")
     monkeypatch.setattr(precision, "bf16_gain", lambda *a: 2.0)
     killed(raw, 3)
+    monkeypatch.setattr(precision, "remembered", lambda what, probe: probe())
     monkeypatch.setattr(precision, "bf16_gain", lambda *a: 0.5)
     assert tw.train(raw, progress=False, resume=True).metrics["precision"] == "bf16"

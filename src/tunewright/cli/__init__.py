@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import functools
 import importlib
 import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,10 +32,27 @@ app = typer.Typer(
 )
 
 
+@functools.cache
 def add_verbs() -> None:
     for name in VERBS:
         module = importlib.import_module(f".{name}", __name__)
-        app.command(name, help=module.__doc__, no_args_is_help=name != "schema")(module.command)
+        app.command(name, help=module.__doc__, no_args_is_help=name != "schema")(guarded(module.command))
+
+
+def guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """A verb whose interruptions are ours to tell: typer would end with codes and without words of its own."""
+
+    @functools.wraps(command)
+    def call(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            raise Interrupted(signal.SIGINT) from None
+        except BrokenPipeError:  # `tunewright predict ... | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    return call
 
 
 def main() -> None:
@@ -61,9 +80,6 @@ def run(arguments: list[str] | None = None) -> int:
     except USAGE as error:
         error.show()
         return 2
-    except BrokenPipeError:  # `tunewright predict ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         if error.errno not in OUR_DISK:
             return defect()

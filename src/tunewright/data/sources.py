@@ -157,7 +157,7 @@ def parquet_records(path: Path) -> Iterator[tuple[int, Any]]:
     try:
         file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(raw))
         names = file.schema_arrow.names
-        rows = [] if len(set(names)) < len(names) else file.read().to_pylist()
+        rows = file.read().to_pylist()
     except (pyarrow.ArrowException, OSError, EOFError, ValueError, OverflowError) as error:
         first = str(error).split("\n", 1)[0]
         raise DataError(f"is no whole parquet file: {first}", where=str(path), fix="write it again") from None

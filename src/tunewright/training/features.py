@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.sampler import by_length
-from ..files import digest, flush_to_disk
+from ..files import cache_folder, digest, flush_to_disk
 from ..tasks.base import Batch, Encoded, Features
 
 if TYPE_CHECKING:
@@ -20,13 +20,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]  # rows done, rows in all
 BATCH_TOKENS = 1024  # a forward pass: fills two cores and stays in their caches (4096 took a third longer)
-
-
-def cache_folder() -> Path:
-    """TUNEWRIGHT_CACHE, else tunewright/ in the user's cache."""
-    chosen = os.environ.get("TUNEWRIGHT_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(chosen) if chosen else Path(base) / "tunewright"
 
 
 def key_of(encoded: Encoded, **origin: Any) -> str:

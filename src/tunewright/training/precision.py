@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
+from ..files import cache_folder, read_json, write_json
 
 if TYPE_CHECKING:
     import torch
 
 ROWS = 512  # tokens in the probe's product: about a batch of 16 short texts
+FASTER = 1.05  # how much faster another way must be to be taken
 EXACT = 1e-5  # relative error below which a product counts as fp32: measured 5e-7 exact, 3e-3 for bf16
 
 
@@ -55,32 +57,85 @@ def product_error(width: int, depth: int, device: Any) -> float:
 
 
 def use_fast_fp32(width: int, depth: int, device: Any) -> str:
-    """Turns the fast fp32 path on where its products are fp32-exact here (N9), else leaves it off and says so.
+    """Turns the fast fp32 path on where it is fp32-exact here (N9) and faster; a note where it is not exact.
 
-    "medium" is allowed to use bf16: on CPUs with AMX and on GPUs it does, elsewhere it only picks a faster kernel.
+    "medium" is allowed to use bf16: on CPUs with AMX and on GPUs it does, elsewhere it picks other kernels. Their
+    products are faster on some processors, but the fused attention was measured six times slower (EPYC, torch 2.13).
     """
     import torch
 
-    torch.set_float32_matmul_precision("medium")
-    error = product_error(width, depth, device)
-    if error < EXACT:
-        return ""
-    torch.set_float32_matmul_precision("highest")
-    return f"the fast fp32 path is not exact on this machine (relative error {error:.0e}) and is not used"
+    found = remembered(f"fp32 {width}x{depth} {device}", lambda: probe_fp32(width, depth, device))
+    torch.set_float32_matmul_precision(found["mode"])
+    return str(found["note"])
 
 
-def seconds(inputs: torch.Tensor, weight: torch.Tensor) -> float:
-    """Median seconds of a linear layer over nine tries."""
+def probe_fp32(width: int, depth: int, device: Any) -> dict[str, Any]:
+    """The mode to use, and what to tell."""
     import torch
 
+    torch.set_float32_matmul_precision("medium")
+    error, fast = product_error(width, depth, device), layer_seconds(width, depth, device, torch.float32)
+    torch.set_float32_matmul_precision("highest")
+    if error >= EXACT:
+        note = f"the fast fp32 path is not exact on this machine (relative error {error:.0e}) and is not used"
+        return {"mode": "highest", "note": note}
+    slow = layer_seconds(width, depth, device, torch.float32)
+    return {"mode": "medium" if slow > FASTER * fast else "highest", "note": ""}
+
+
+def remembered(what: str, probe: Callable[[], Any]) -> Any:
+    """A probe's answer on this machine, asked once: a run must not compute differently because the machine was busy."""
+    import torch
+
+    path = cache_folder() / "arithmetic.json"
+    key = f"{what} {processor()} torch {torch.__version__}"
+    try:
+        known = read_json(path)
+    except (OSError, ValueError):
+        known = {}
+    if not isinstance(known, dict) or key not in known:
+        known = {**(known if isinstance(known, dict) else {}), key: probe()}
+        with contextlib.suppress(OSError):  # a cache that can't be written costs only the next probe
+            write_json(path, known)
+    return known[key]
+
+
+def processor() -> str:
+    """The processor's name, which decides what is fast."""
+    import platform
+
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    wanted = ("model name", "cpu family", "model\t")
+    names = [line.split(":", 1)[1].strip() for line in lines[:12] if line.startswith(wanted)]
+    return " ".join([platform.machine(), *names, torch.backends.cpu.get_cpu_capability()])
+
+
+def layer_seconds(width: int, depth: int, device: Any, dtype: Any) -> float:
+    """Seconds of a block's products and attention: the least of fifteen tries, by the processor's clock."""
+    import torch
+
+    inputs = torch.randn(ROWS, width, device=device).to(dtype)
+    weight = torch.randn(depth, width, device=device).to(dtype)
+    heads = torch.randn(ROWS // 16, max(width // 32, 1), 16, 32, device=device).to(dtype)
+    clock = time.perf_counter if inputs.is_cuda else time.process_time
     tries = []
-    for _ in range(9):
-        start = time.perf_counter()
-        torch.nn.functional.linear(inputs, weight)
-        if inputs.is_cuda:
-            torch.cuda.synchronize()
-        tries.append(time.perf_counter() - start)
-    return statistics.median(tries)
+    with one_thread():
+        for _ in range(15):
+            start = clock()
+            for _ in range(3):  # a block has the work of three such products
+                torch.nn.functional.linear(inputs, weight)
+            torch.nn.functional.scaled_dot_product_attention(heads, heads, heads)
+            if inputs.is_cuda:
+                torch.cuda.synchronize()
+            tries.append(clock() - start)
+    return max(min(tries[3:]), 1e-9)
 
 
 @contextlib.contextmanager
@@ -100,16 +155,15 @@ def bf16_gain(width: int, depth: int, device: Any) -> float:
     """How many times faster bf16 products are here than fp32 ones, at the model's own shapes."""
     import torch
 
-    inputs, weight = torch.randn(ROWS, width, device=device), torch.randn(depth, width, device=device)
     try:
-        with one_thread():
-            return seconds(inputs, weight) / seconds(inputs.bfloat16(), weight.bfloat16())
+        fast = layer_seconds(width, depth, device, torch.bfloat16)
     except RuntimeError:  # a device without bf16
         return 0.0
+    return layer_seconds(width, depth, device, torch.float32) / fast
 
 
 def choose(wanted: str, width: int, depth: int, device: torch.device) -> Precision:
-    """Resolves `training.precision`; takes about 20 ms.
+    """Resolves `training.precision`; the first time on a machine it takes about 0.1 s.
 
     Args:
         wanted: auto, fp32, bf16 or fp16.
@@ -121,7 +175,7 @@ def choose(wanted: str, width: int, depth: int, device: torch.device) -> Precisi
     note = use_fast_fp32(width, depth, device)
     if wanted != "auto":
         return Precision(wanted, note)
-    gain = bf16_gain(width, depth, device)
+    gain = remembered(f"bf16 {width}x{depth} {device}", lambda: bf16_gain(width, depth, device))
     name = "bf16" if gain > 1.2 else "fp32"  # under a fifth the casts eat it
     return Precision(name, "; ".join(filter(None, [note, f"bf16 products are {gain:.1f} times as fast as fp32"])))
 
