@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from abc import abstractmethod
 from importlib.metadata import EntryPoint
 from typing import ClassVar, Literal
@@ -165,9 +166,10 @@ def test_a_strategy_defined_in_python_is_a_member_at_once():
         kind: Literal["later"] = "later"
 
     typed = RunConfig(data=DATA, strategy=Later(head_learning_rate=2))
+    with warnings.catch_warnings(action="error"):
+        assert "head_learning_rate: 2.0" in dump(typed)
     assert load({"data": DATA, "strategy": "later"}).strategy == Later()
     assert load({"data": DATA, "strategy": {"kind": "later", "head_learning_rate": 2}}) == typed
-    assert "head_learning_rate: 2.0" in dump(typed)
 
 
 def test_a_plug_in_of_an_entry_point_is_found(tmp_path, monkeypatch):

@@ -74,6 +74,15 @@ def test_load_is_the_inverse_of_dump(tmp_path_factory, raw):  # C2
 
 
 @pytest.mark.parametrize(
+    "text", ["a\x85b", "a\u2028", "a\r\n b", "\n", " a ", "no", "1e-5", "2024-01-31", "{", "# a", "é\ufeff"]
+)
+def test_odd_text_survives_dump_and_load(tmp_path, text):  # C2
+    config = load({"data": DATA | {"label_delimiter": text, "text": text}})
+    (tmp_path / "run.yaml").write_text(dump(config), encoding="utf-8")
+    assert load(tmp_path / "run.yaml") == config
+
+
+@pytest.mark.parametrize(
     ("strategy", "task"),
     [
         ("full", {"pooling": "model", "class_weights": "balanced"}),

@@ -200,22 +200,23 @@ def test_a_head_may_be_new(bert):
 
 
 @pytest.mark.parametrize(
-    ("file", "content"),
+    ("file", "content", "said"),
     [
-        ("config.json", "{"),
-        ("config.json", "[]"),
-        ("config.json", '{"model_type": "no_such_architecture"}'),
-        ("config.json", '{"model_type": "bert", "hidden_size": "wide"}'),
-        ("config.json", '{"model_type": "bert", "hidden_size": 33}'),
-        ("model.safetensors", "no weights"),
-        ("model.safetensors", ""),
+        ("config.json", "{", "is no JSON"),
+        ("config.json", "[]", "is no JSON object"),
+        ("config.json", '{"model_type": "no_such_architecture"}', "no_such_architecture"),
+        ("config.json", '{"model_type": "bert", "hidden_size": "wide"}', "'hidden_size' expected int"),
+        ("config.json", '{"model_type": "bert", "hidden_size": 33}', "33"),
+        ("model.safetensors", "no weights", "cannot be loaded"),
+        ("model.safetensors", "", "cannot be loaded"),
     ],
 )
-def test_a_damaged_model_is_told_as_such(bert, file, content):
+def test_a_damaged_model_is_told_as_such(bert, file, content, said):
     (bert / file).write_text(content)
     with pytest.raises(ModelError) as caught:
         models.load_model(models.locate(str(bert)), "AutoModel")
     assert str(bert) in str(caught.value)
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}"])

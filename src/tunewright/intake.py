@@ -76,9 +76,7 @@ def take_in(config: RunConfig) -> Intake:
         own = columns.reassign(other, roles)
         notes += own.notes
         found[name] = read_rows(other, task, own, names, data.on_bad_row)
-    task.learn(
-        train.rows, train.source, names
-    )  # refuses labels that teach nothing, before a split fails because of them
+    task.learn(train.rows, train.source, names)  # labels that teach nothing: said as such, not as "too few rows"
     found = make_missing(found, task, data, notes)
     task = task.learn(found["train"].rows, found["train"].source, names)
     for split in found.values():
