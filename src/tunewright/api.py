@@ -68,8 +68,9 @@ def evaluate(run: str | Path | Predictor, file: str, header: bool | None = None)
     task: Any = predictor.artifact.task
     table = sources.read(file, header, "test")
     roles = columns.Roles(tuple(known["text"]), tuple(known["label"]), known["label_delimiter"])
-    split = read_rows(table, task, columns.reassign(table, roles), known.get("label_names"))
-    task.check(split.rows, split.source)
+    roles = columns.reassign(table, roles)
+    split = read_rows(table, task, roles, task.labels if known["label_names"] else None)
+    task.check(split.rows, split.source, roles)
     encoded = task.encode(split.rows, predictor.artifact.tokenizer, predictor.artifact.max_length)
     scores: dict[str, Any] = task.score(predictor.outputs(split.rows), [item.label for item in encoded.features])
     return scores

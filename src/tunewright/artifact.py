@@ -38,7 +38,7 @@ class Artifact:
     """A model that is ready to predict.
 
     Args:
-        columns: `text`, `label` and `label_delimiter` of the training data, for files of the same form.
+        columns: `text`, `label`, `label_delimiter` and `label_names` of the training data, for files of its form.
     """
 
     model: nn.Module

@@ -25,7 +25,7 @@ def is_started(run: Path) -> bool:
 
 def default_out(train: str, strategy: str, resume: bool) -> Path:
     """`runs/inbox-lora`, or the next free number of it; with `resume`, the last one that was started."""
-    stem = re.sub(r"[^\w.-]+", "-", Path(train).name.split(".")[0]).strip("-.") or "run"
+    stem = re.sub(r"[^\w.-]+", "-", Path(train).name.split(".")[0]).strip("-.")[:80] or "run"
     base = Path("runs") / f"{stem}-{strategy}"
     taken, number = [], 1
     while (path := base if number == 1 else base.with_name(f"{base.name}-{number}")).exists():

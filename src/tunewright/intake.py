@@ -76,11 +76,11 @@ def take_in(config: RunConfig) -> Intake:
         own = columns.reassign(other, roles)
         notes += own.notes
         found[name] = read_rows(other, task, own, names, data.on_bad_row)
-    task.learn(train.rows, train.source, names)  # labels that teach nothing: said as such, not as "too few rows"
+    task.learn(train.rows, train.source, roles, names)  # labels that teach nothing: said as such, not as "too few rows"
     found = make_missing(found, task, data, notes)
-    task = task.learn(found["train"].rows, found["train"].source, names)
+    task = task.learn(found["train"].rows, found["train"].source, roles, names)
     for split in found.values():
-        task.check(split.rows, split.source)
+        task.check(split.rows, split.source, roles)
     return Intake(found, task, roles, notes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ def refuse_unread(config: RunConfig, task: Task, given: set[str]) -> None:
     if config.strategy.head_only:
         reason = f"{config.strategy.kind} solves for the head and has no loop"
         unread |= {f"training.{name}": reason for name in changed(config.training) - {"seed"}}
+    if config.data.header is not None and not re.search(r"\.(csv|tsv)(\.gz)?$", config.data.train.lower()):
+        unread["data.header"] = "only csv and tsv files have one"
     if "validation_share" in changed(config.data) and config.data.validation_share and "validation" in given:
         unread["data.validation_share"] = "a validation file is given"
     if "test_share" in changed(config.data) and config.data.test_share and given:

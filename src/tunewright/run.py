@@ -412,7 +412,12 @@ def restore_best(session: Session, groups: Sequence[ParameterGroup], checkpoints
 
 def save_artifact(session: Session, model: nn.Module) -> None:
     roles = session.intake.roles
-    columns = {"text": list(roles.text), "label": list(roles.label), "label_delimiter": roles.delimiter}
+    columns = {
+        "text": list(roles.text),
+        "label": list(roles.label),
+        "label_delimiter": roles.delimiter,
+        "label_names": session.config.data.label_names is not None,  # labels are numbers into the task's labels
+    }
     max_length = int(session.config.data.max_length)
     artifact.save(
         session.run / "model",

@@ -165,3 +165,35 @@ def test_loop_settings_are_refused_for_a_strategy_without_loop(small):  # C1
         tw.train(raw, progress=False)
     assert "training.learning_rate" in str(caught.value)
     assert "seed" not in str(caught.value)
+
+
+def test_a_run_with_numbered_labels_is_evaluated_on_numbered_labels(tiny, tmp_path):
+    (tmp_path / "names.txt").write_text("app\nbilling\nnever\n")
+    rows = [f"{['login', 'money'][n % 2]} {n}\t{n % 2}{',0' if n % 5 == 0 else ''}\tid{n}" for n in range(60)]
+    (tmp_path / "train.tsv").write_text("\n".join(rows) + "\n")
+    data = {"train": str(tmp_path / "train.tsv"), "label_names": str(tmp_path / "names.txt")}
+    raw = {"model": tiny, "data": data, "out": str(tmp_path / "run"), "training": {"max_steps": 2, "precision": "fp32"}}
+    result = tw.train(raw, progress=False)
+    scores = tw.evaluate(result.path, data["train"])
+    assert set(scores["per_class"]) == {"app", "billing", "never"}
+    assert scores["num_rows"] == 60
+
+
+@pytest.mark.parametrize("names", [None, "a\nb\n"])
+def test_nothing_supervised_is_refused_with_the_counts(tmp_path, names):  # D1
+    from tunewright.errors import DataError
+
+    (tmp_path / "none.jsonl").write_text("\n".join(f'{{"text": "box {n}", "labels": []}}' for n in range(30)) + "\n")
+    data = {"train": str(tmp_path / "none.jsonl")}
+    if names:
+        (tmp_path / "names.txt").write_text(names)
+        data["label_names"] = str(tmp_path / "names.txt")
+    with pytest.raises(DataError, match=r"0 of \d+ rows have a label"):
+        take_in(load({"data": data}))
+
+
+@pytest.mark.parametrize("label", ["--5", "-5", "²", "5" * 400, "x"])
+def test_any_label_can_be_ordered(label):
+    from tunewright.tasks.sequence_classification import natural_order
+
+    assert sorted(["b", label, "1"], key=natural_order)[0] in ("1", "-5")

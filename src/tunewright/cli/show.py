@@ -36,7 +36,8 @@ def command(run: Run, as_json: AsJson = False) -> None:
         print(json.dumps(metrics, ensure_ascii=False))
         return
     out = tables.console()
-    out.print(f"{metrics['model']}, {metrics['task']}, {metrics['strategy']}; {metrics['created']}", markup=False)
+    headline = f"{metrics['model']}, {metrics['task']}, {metrics['strategy']}; {metrics['created']}"
+    out.print(headline, markup=False, soft_wrap=True)
     out.print(recipe, markup=False, soft_wrap=True)
     tables.scores({name: metrics[name] for name in ("validation", "test") if metrics[name]})
     tables.closing(RunResult(run, metrics))

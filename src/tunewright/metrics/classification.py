@@ -20,7 +20,9 @@ def softmax(logits: Floats) -> Floats:
 
 
 def sigmoid(logits: Floats) -> Floats:
-    return np.where(logits >= 0, 1 / (1 + np.exp(-np.abs(logits))), 1 - 1 / (1 + np.exp(-np.abs(logits))))
+    """(N, C) logits to probabilities; neither tail is rounded away."""
+    small = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1, small) / (1 + small)
 
 
 def log_loss(logits: Floats, labels: Ints) -> float:
@@ -50,13 +52,15 @@ def precision_recall_f1(true_positive: Any, predicted: Any, actual: Any) -> tupl
     return precision, recall, np.divide(2 * hits, total, out=np.zeros_like(hits), where=total > 0)
 
 
-def averages(hits: Ints, said: Ints, there: Ints) -> dict[str, float]:
+def averages(hits: Ints, said: Ints, there: Ints, *, every: bool = False) -> dict[str, float]:
     """Micro and macro precision, recall and F1 from counts per class.
 
-    Macro averages leave out classes that neither occur nor are predicted, as scikit-learn does.
+    Args:
+        every: macro averages count each class; else those that occur or are predicted. scikit-learn does the
+            former for multi-label data and the latter for one label a row.
     """
     precision, recall, f1 = precision_recall_f1(hits, said, there)
-    seen = (said + there) > 0
+    seen = ((said + there) > 0) | every
     micro = [float(value) for value in precision_recall_f1(hits.sum(), said.sum(), there.sum())]
     macro = [float(value[seen].mean()) if seen.any() else 0.0 for value in (precision, recall, f1)]
     names = ("precision", "recall", "f1")
@@ -144,7 +148,7 @@ def multi_label(logits: Floats, labels: Ints, names: Sequence[str], thresholds: 
     truth = labels.astype(bool)
     hits, said, there = (predicted & truth).sum(0), predicted.sum(0), truth.sum(0)
     precision, recall, f1 = precision_recall_f1(hits, said, there)
-    ranking = [average_precision(probabilities[:, place], labels[:, place]) for place in range(len(names))]
+    ranking = [average_precision(logits[:, place], labels[:, place]) for place in range(len(names))]
     defined = [value for value in ranking if value is not None]
     samples = precision_recall_f1((predicted & truth).sum(1), predicted.sum(1), truth.sum(1))[2]
     error, bins = calibration(
@@ -152,7 +156,7 @@ def multi_label(logits: Floats, labels: Ints, names: Sequence[str], thresholds: 
     )
     return {
         "num_rows": len(labels),
-        **averages(hits, said, there),
+        **averages(hits, said, there, every=True),
         "f1_samples": float(samples.mean()),
         "exact_match": float((predicted == truth).all(axis=1).mean()),
         "average_precision_macro": float(np.mean(defined)) if defined else None,

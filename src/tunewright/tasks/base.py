@@ -139,11 +139,11 @@ class Task(Component):
         """What splits keep in proportion."""
 
     @abstractmethod
-    def learn(self, rows: Sequence[Row], source: str, names: Sequence[str] | None) -> Self:
+    def learn(self, rows: Sequence[Row], source: str, roles: Roles, names: Sequence[str] | None) -> Self:
         """What is fitted on the training rows (the label names), and nothing else (D8)."""
 
     @abstractmethod
-    def check(self, rows: Sequence[Row], source: str) -> None:
+    def check(self, rows: Sequence[Row], source: str, roles: Roles) -> None:
         """Raises DataError where a split can't be scored by what training knows."""
 
     @abstractmethod

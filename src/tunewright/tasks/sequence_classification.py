@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -104,15 +105,19 @@ class SequenceClassification(Task):
     def stratum(self, row: Row) -> Any:
         return row.label if not self.multi_label else (row.label[0] if row.label else "")
 
-    def learn(self, rows: Sequence[Row], source: str, names: Sequence[str] | None) -> Self:
+    def learn(self, rows: Sequence[Row], source: str, roles: Roles, names: Sequence[str] | None) -> Self:
         counts = Counter(label for row in rows for label in self.labels_of(row))
+        where = f"{source}, column {' and '.join(map(repr, roles.label))}"
+        if not counts:
+            what = f"0 of {len(rows)} rows have a label: nothing is supervised"
+            raise DataError(what, where=where, fix="fill the column, or name another with data.label (--label)")
         known = tuple(self.labels or names or sorted(counts, key=natural_order))
         if len(known) < (1 if self.multi_label else 2):
-            found = f"only one label, {known[0]!r}" if known else "no label at all"
-            raise DataError(f"{found}: nothing to tell apart", where=source, fix="give rows of at least two classes")
+            what = f"only one label, {known[0]!r}: nothing to tell apart"
+            raise DataError(what, where=where, fix="give rows of at least two classes")
         if len(known) == len(rows) and len(rows) > 20 and not self.multi_label:
             what = f"every row has a label of its own ({known[0]!r}, {known[1]!r}, ...)"
-            raise DataError(what, where=source, fix="name the label column with data.label (--label)")
+            raise DataError(what, where=where, fix="name the label column with data.label (--label)")
         learned = self.model_copy(update={"labels": known})
         return learned.model_copy(update={"class_weights": learned.weigh(counts, len(rows))})
 
@@ -131,15 +136,15 @@ class SequenceClassification(Task):
             return {name: min((num_rows - counts[name]) / max(counts[name], 1), 10.0) or 1.0 for name in self.labels}
         return {name: num_rows / (len(self.labels) * max(counts[name], 1)) for name in self.labels}
 
-    def check(self, rows: Sequence[Row], source: str) -> None:
+    def check(self, rows: Sequence[Row], source: str, roles: Roles) -> None:
         assert self.labels is not None
-        known = set(self.labels)
+        known, column = set(self.labels), " and ".join(map(repr, roles.label))
         for row in rows:
             for label in self.labels_of(row):
                 if label not in known:
                     fix = f"correct it ({suggest(label, known)}), or add rows with it to the training data"
                     raise DataError(
-                        f"label {label!r} is not among the training labels",
+                        f"column {column}: label {label!r} is not among the training labels",
                         where=f"{source}, row {row.number}",
                         fix=fix,
                     )
@@ -263,4 +268,4 @@ class SequenceClassification(Task):
 
 def natural_order(label: str) -> tuple[int, float, str]:
     """Numbers by value, then words by the alphabet."""
-    return (0, float(label), label) if label.lstrip("-").isdecimal() else (1, 0.0, label)
+    return (0, float(label), label) if re.fullmatch(r"-?[0-9]{1,300}", label) else (1, 0.0, label)
