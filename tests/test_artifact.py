@@ -232,3 +232,16 @@ def test_a_base_with_a_head_for_other_labels_can_be_trained(small, tmp_path):
     lines += ["red green,fourth", "blue,fourth", "label,fourth", "door,fourth"]
     Path(raw["data"]["train"]).write_text("\n".join(lines) + "\n")
     assert len(tw.train(raw, progress=False).predictor("invoice")[0].probabilities) == 4
+
+
+def test_a_tampered_adapter_configuration_is_an_error_not_a_crash(small):
+    from tunewright.files import read_json, sha256, write_json
+
+    result, _ = trained(small, "run", "lora", {"pooling": "mean"})
+    path, manifest = result.path / "model" / "adapter_config.json", result.path / "model" / "tunewright.json"
+    write_json(path, read_json(path) | {"peft_type": "NONSENSE"})
+    known = read_json(manifest)
+    known["sha256"]["adapter_config.json"] = sha256(path)
+    write_json(manifest, known)
+    with pytest.raises(ModelError, match="the adapter cannot be loaded"):
+        tw.load(result.path)

@@ -212,11 +212,13 @@ MEANING = {
     "all_rows_unusable": Case(
         "inbox.csv", HEAD + ",x\na,\n", "", ("no row is usable: 1 x column 'text'", "fill"), ("data.on_bad_row=drop",)
     ),
-    "one_class": Case("inbox.csv", GOOD.replace(",y", ",x"), "", ("only one label, 'x'", "at least two classes")),
+    "one_class": Case(
+        "inbox.csv", GOOD.replace(",y", ",x"), ", column 'label'", ("only one label, 'x'", "at least two classes")
+    ),
     "every_row_its_own_label": Case(
         "inbox.csv",
         HEAD + "".join(f"text {n},id-{n}\n" for n in range(30)),
-        "",
+        ", column 'label'",
         ("every row has a label of its own", "name the label column"),
     ),
     "no_possible_label": Case(

@@ -182,10 +182,14 @@ def with_adapter(model: Any, folder: Path) -> nn.Module:
 
     if not (folder / "adapter_model.safetensors").is_file():
         raise ModelError("adapter_model.safetensors is missing", where=str(folder), fix="restore a copy")
-    if hasattr(model, "pooling"):
-        model.encoder = peft.PeftModel.from_pretrained(model.encoder, str(folder))
-        return model
-    return peft.PeftModel.from_pretrained(model, str(folder))
+    try:
+        if hasattr(model, "pooling"):
+            model.encoder = peft.PeftModel.from_pretrained(model.encoder, str(folder))
+            return model
+        return peft.PeftModel.from_pretrained(model, str(folder))
+    except (KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
+        what = f"the adapter cannot be loaded: {type(error).__name__}: {error}"
+        raise ModelError(what, where=str(folder), fix="restore a copy, or train again") from error
 
 
 def load_head_if_any(model: Any, folder: Path) -> None:

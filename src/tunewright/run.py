@@ -216,9 +216,10 @@ def tell(session: Session) -> None:
     pooling = getattr(task, "pooling", None)
     session.listener.note(f"rows: {sizes}; {len(getattr(task, 'labels', ()) or ())} labels; pooling: {pooling}")
     if not session.strategy.head_only:
+        note = f" ({session.precision.note})" if session.precision.note else ""
         session.listener.note(
             f"{session.strategy.kind}: {training.epochs:g} epochs, batch size {training.batch_size}, learning rate "
-            f"{training.learning_rate:g}, {training.precision} ({session.precision.note})"
+            f"{training.learning_rate:g}, {training.precision}{note}"
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import made_up_runs as made_up
+from tests.report import made_up_runs as made_up
 import pytest
 import yaml
 from huggingface_hub import ModelCard

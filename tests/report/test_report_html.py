@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import made_up_runs as made_up
+from tests.report import made_up_runs as made_up
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

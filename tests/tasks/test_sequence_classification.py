@@ -197,3 +197,15 @@ def test_any_label_can_be_ordered(label):
     from tunewright.tasks.sequence_classification import natural_order
 
     assert sorted(["b", label, "1"], key=natural_order)[0] in ("1", "-5")
+
+
+@pytest.mark.parametrize(
+    ("task", "named"),
+    [
+        ({"multi_label": True, "thresholds": [0.5]}, "1 thresholds for 3 labels"),
+        ({"labels": ["app", "billing", "damage", "app"]}, "a label is there twice"),
+    ],
+)
+def test_labels_and_thresholds_must_fit_together(inbox, tmp_path, task, named):
+    with pytest.raises(ConfigError, match=named):
+        learned(inbox, tmp_path, **task)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,7 +20,7 @@ class FeatureExtraction(Strategy):
 
     kind: Literal["feature_extraction"] = "feature_extraction"
     head_only: ClassVar[bool] = True
-    regularisation: tuple[float, ...] = Field(
+    regularisation: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
         min_length=1,
         description="L2 strengths tried on the standardised features; validation chooses",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -27,7 +27,7 @@ class LoRA(Strategy):
     r: int = Field(16, ge=1, description="rank (Hu et al. 2021, section 7.2: 8 is enough for much larger models)")
     alpha: float | None = Field(None, gt=0, description="the update is scaled by alpha / r; default: 2 r")
     dropout: float = Field(0.05, ge=0, lt=1, description="on the factors' input (QLoRA paper, section 4)")
-    targets: Literal["attention", "all-linear"] | tuple[str, ...] = Field(
+    targets: Literal["attention", "all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         "attention", description="attention matrices; all linear layers but the head; or names such as query, value"
     )
     bias: Literal["none", "all", "lora_only"] = "none"

@@ -118,6 +118,13 @@ class SequenceClassification(Task):
         if len(known) == len(rows) and len(rows) > 20 and not self.multi_label:
             what = f"every row has a label of its own ({known[0]!r}, {known[1]!r}, ...)"
             raise DataError(what, where=where, fix="name the label column with data.label (--label)")
+        if len(set(known)) < len(known):
+            raise ConfigError("a label is there twice", where="task.labels", fix="name each label once")
+        if self.thresholds is not None and len(self.thresholds) != len(known):
+            what = f"{len(self.thresholds)} thresholds for {len(known)} labels"
+            raise ConfigError(
+                what, where="task.thresholds", fix="give one per label, or leave it out to have them tuned"
+            )
         learned = self.model_copy(update={"labels": known})
         return learned.model_copy(update={"class_weights": learned.weigh(counts, len(rows))})
 
