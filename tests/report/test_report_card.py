@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.report import made_up_runs as made_up
 import pytest
 import yaml
 from huggingface_hub import ModelCard
@@ -14,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from tests.report import made_up_runs as made_up
 from tunewright.report import card
 
 Record = dict[str, Any]

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from tests.report import made_up_runs as made_up
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.report import made_up_runs as made_up
 from tunewright.errors import RunDirectoryError
 from tunewright.report import html
 
