@@ -19,7 +19,7 @@ from .training.state import State, best_evaluation
 if TYPE_CHECKING:
     from torch import nn
 
-    from .run import Session
+    from .session import Session
 
 PACKAGES = ("tunewright", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy")
 

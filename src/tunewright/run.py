@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,20 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from . import artifact, models, report
 from .config import RunConfig, dump
-from .directory import CHECKPOINTS, METRICS, claimed, default_out, is_finished
-from .errors import CheckpointError, ConfigError, ModelError
-from .evaluation import outputs_of, scalars
-from .files import digest, read_json, write_json, write_text
-from .intake import Intake, take_in
+from .directory import METRICS, default_out, is_finished
+from .errors import CheckpointError, ModelError
+from .evaluation import scalars
+from .files import read_json, write_json, write_text
+from .intake import take_in
+from .launch import choose_precision, make_accelerator, only_one_process, with_precision
 from .layers import layer_map
 from .outcome import ledger_of, metrics_of, write_predictions
 from .predict import Predictor
-from .resolve import effective_task, refuse_unread, resolve, resumed_precision
-from .strategies.base import ParameterGroup, Strategy
-from .tasks.base import Encoded, Metric, Task
+from .resolve import effective_task, refuse_unread, resolve
+from .session import Session, open_checkpoints, tell
+from .strategies.base import ParameterGroup
+from .tasks.base import Metric, Task
 from .training import precision as arithmetic
 from .training.callbacks import Callback, EarlyStopping, History, OverfittingWarning
-from .training.checkpoint import Checkpoints, continue_run, start_run
+from .training.checkpoint import Checkpoints
 from .training.features import features_of, key_of
 from .training.head import Split as HeadSplit
 from .training.head import fit_head
@@ -34,7 +35,6 @@ from .training.progress import Listener
 from .training.state import State, best_evaluation, better
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
     from torch import nn
 
 HISTORY = "history.jsonl"
@@ -51,46 +51,6 @@ class RunResult:
     def predictor(self) -> Predictor:
         """Answers texts; loaded from the run's directory, so it is what will be served."""
         return Predictor.load(self.path)
-
-
-@dataclass
-class Session:
-    """What the chapters of one run share."""
-
-    config: RunConfig
-    run: Path
-    intake: Intake
-    source: models.Source
-    task: Task
-    tokenizer: Any
-    encoded: dict[str, Encoded]
-    accelerator: Accelerator
-    precision: arithmetic.Precision
-    listener: Listener
-    started: float
-    kept: tuple[int, list[Any]] | None = None  # step and validation outputs of the best evaluation
-
-    @property
-    def strategy(self) -> Strategy:
-        return self.config.strategy
-
-    @property
-    def collate(self) -> Any:
-        return partial(self.task.collate, tokenizer=self.tokenizer)
-
-    @property
-    def is_main(self) -> bool:
-        return bool(self.accelerator.is_main_process)
-
-    def references(self, split: str) -> list[Any]:
-        return [item.label for item in self.encoded[split].features]
-
-    def outputs(self, model: nn.Module, split: str) -> list[Any]:
-        """Raw outputs of a split, in fp32, from every process's share."""
-        show = partial(self.listener.progress, f"evaluating {split}") if self.is_main else None
-        return outputs_of(
-            model, self.task, self.encoded[split], self.collate, self.accelerator.device, self.accelerator, show
-        )
 
 
 def train(
@@ -158,102 +118,6 @@ def carry_out(session: Session, resume: bool, allow_missing: tuple[str, ...]) ->
     write_json(session.run / METRICS, metrics)
     report.write(session.run)
     return RunResult(session.run, metrics)
-
-
-def make_accelerator() -> Accelerator:
-    """Accelerate's view of the processes and devices of this launch."""
-    from accelerate import Accelerator
-    from accelerate.utils import DistributedType
-
-    accelerator = Accelerator()
-    known = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
-    if accelerator.distributed_type not in known:
-        what = f"{accelerator.distributed_type.value} is not supported yet"
-        raise ConfigError(what, where="accelerate", fix="launch with one process, or with DDP (--multi_gpu, --cpu)")
-    return accelerator
-
-
-@contextlib.contextmanager
-def only_one_process(accelerator: Accelerator, run: Path, resume: bool, overwrite: bool) -> Iterator[None]:
-    """The main process claims the directory; the others wait until it has."""
-    with contextlib.ExitStack() as stack:
-        if accelerator.is_main_process:
-            stack.enter_context(claimed(run, resume, overwrite))
-        accelerator.wait_for_everyone()
-        yield
-
-
-def choose_precision(
-    config: RunConfig, run: Path, source: models.Source, accelerator: Accelerator, resume: bool
-) -> arithmetic.Precision:
-    """By a probe; a resumed run keeps what it had, even if the machine's mood has changed; all processes agree."""
-    wanted = resumed_precision(run) if resume and config.training.precision == "auto" else config.training.precision
-    wanted = "fp32" if config.strategy.head_only else wanted
-    width, depth = models.widths(source.config)
-    chosen = arithmetic.choose(wanted or "auto", width, depth, accelerator.device)
-    if accelerator.num_processes > 1:
-        from accelerate.utils import broadcast_object_list
-
-        chosen = broadcast_object_list([chosen])[0]
-    return chosen
-
-
-def with_precision(config: RunConfig, precision: arithmetic.Precision) -> RunConfig:
-    """The configuration with the precision found; a head alone is always solved in fp32."""
-    if config.strategy.head_only:
-        return config
-    return config.model_copy(update={"training": config.training.model_copy(update={"precision": precision.name})})
-
-
-def tell(session: Session) -> None:
-    """Says what was inferred and resolved, before the long work begins."""
-    if not session.is_main:
-        return
-    task, training = session.task, session.config.training
-    sizes = ", ".join(f"{len(split.rows)} {name}" for name, split in session.intake.splits.items())
-    for note in session.intake.notes:
-        session.listener.note(note)
-    pooling = getattr(task, "pooling", None)
-    session.listener.note(f"rows: {sizes}; {len(getattr(task, 'labels', ()) or ())} labels; pooling: {pooling}")
-    if not session.strategy.head_only:
-        note = f" ({session.precision.note})" if session.precision.note else ""
-        session.listener.note(
-            f"{session.strategy.kind}: {training.epochs:g} epochs, batch size {training.batch_size}, learning rate "
-            f"{training.learning_rate:g}, {training.precision}{note}"
-        )
-
-
-def fingerprint(session: Session) -> dict[str, Any]:
-    """What must be the same for a run to be continued (R6). Where it is stored or how often saved may change."""
-    free = {"out", "data", "training"}
-    settings = session.config.model_dump(mode="json")
-    training = {
-        f"training.{key}": value
-        for key, value in settings["training"].items()
-        if key not in ("keep_checkpoints", "checkpoint_every")
-    }
-    rows = {
-        f"data.{name}": digest([(row.text, row.label) for row in split.rows])[:16]
-        for name, split in session.intake.splits.items()
-    }
-    origin = {"model weights": session.source.fingerprint[:16], "tokenizer": session.source.tokenizer_fingerprint[:16]}
-    others = {key: value for key, value in settings.items() if key not in free}
-    return {**others, "data.max_length": settings["data"]["max_length"], **training, **rows, **origin}
-
-
-def open_checkpoints(session: Session, resume: bool) -> Checkpoints:
-    """The run's checkpoints: continued, or begun."""
-    folder = session.run / CHECKPOINTS
-    run_id = continue_run(folder, fingerprint(session)) if resume else None
-    if run_id is None and session.is_main:
-        if resume:
-            session.listener.note(f"{session.run}: no run to continue; starting from the beginning")
-        run_id = start_run(folder, fingerprint(session))
-    if session.accelerator.num_processes > 1:
-        from accelerate.utils import broadcast_object_list
-
-        run_id = broadcast_object_list([run_id])[0]
-    return Checkpoints(folder, str(run_id), session.config.training.keep_checkpoints)
 
 
 def make_model(session: Session) -> nn.Module:

@@ -1,0 +1,63 @@
+"""How a run is launched: processes and devices, one owner of the directory, the arithmetic of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import models
+from .config import RunConfig
+from .directory import claimed
+from .errors import ConfigError
+from .resolve import resumed_precision
+from .training import precision as arithmetic
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+def make_accelerator() -> Accelerator:
+    """Accelerate's view of the processes and devices of this launch."""
+    from accelerate import Accelerator
+    from accelerate.utils import DistributedType
+
+    accelerator = Accelerator()
+    known = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
+    if accelerator.distributed_type not in known:
+        what = f"{accelerator.distributed_type.value} is not supported yet"
+        raise ConfigError(what, where="accelerate", fix="launch with one process, or with DDP (--multi_gpu, --cpu)")
+    return accelerator
+
+
+@contextlib.contextmanager
+def only_one_process(accelerator: Accelerator, run: Path, resume: bool, overwrite: bool) -> Iterator[None]:
+    """The main process claims the directory; the others wait until it has."""
+    with contextlib.ExitStack() as stack:
+        if accelerator.is_main_process:
+            stack.enter_context(claimed(run, resume, overwrite))
+        accelerator.wait_for_everyone()
+        yield
+
+
+def choose_precision(
+    config: RunConfig, run: Path, source: models.Source, accelerator: Accelerator, resume: bool
+) -> arithmetic.Precision:
+    """By a probe; a resumed run keeps what it had, even if the machine's mood has changed; all processes agree."""
+    wanted = resumed_precision(run) if resume and config.training.precision == "auto" else config.training.precision
+    wanted = "fp32" if config.strategy.head_only else wanted
+    width, depth = models.widths(source.config)
+    chosen = arithmetic.choose(wanted or "auto", width, depth, accelerator.device)
+    if accelerator.num_processes > 1:
+        from accelerate.utils import broadcast_object_list
+
+        chosen = broadcast_object_list([chosen])[0]
+    return chosen
+
+
+def with_precision(config: RunConfig, precision: arithmetic.Precision) -> RunConfig:
+    """The configuration with the precision found; a head alone is always solved in fp32."""
+    if config.strategy.head_only:
+        return config
+    return config.model_copy(update={"training": config.training.model_copy(update={"precision": precision.name})})

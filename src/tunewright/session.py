@@ -1,0 +1,115 @@
+"""Session: what the chapters of one run share, and what makes it the same run after an interruption."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import models
+from .config import RunConfig
+from .directory import CHECKPOINTS
+from .evaluation import outputs_of
+from .files import digest
+from .intake import Intake
+from .strategies.base import Strategy
+from .tasks.base import Encoded, Task
+from .training import precision as arithmetic
+from .training.checkpoint import Checkpoints, continue_run, start_run
+from .training.progress import Listener
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from torch import nn
+
+
+@dataclass
+class Session:
+    """What the chapters of one run share."""
+
+    config: RunConfig
+    run: Path
+    intake: Intake
+    source: models.Source
+    task: Task
+    tokenizer: Any
+    encoded: dict[str, Encoded]
+    accelerator: Accelerator
+    precision: arithmetic.Precision
+    listener: Listener
+    started: float
+    kept: tuple[int, list[Any]] | None = None  # step and validation outputs of the best evaluation
+
+    @property
+    def strategy(self) -> Strategy:
+        return self.config.strategy
+
+    @property
+    def collate(self) -> Any:
+        return partial(self.task.collate, tokenizer=self.tokenizer)
+
+    @property
+    def is_main(self) -> bool:
+        return bool(self.accelerator.is_main_process)
+
+    def references(self, split: str) -> list[Any]:
+        return [item.label for item in self.encoded[split].features]
+
+    def outputs(self, model: nn.Module, split: str) -> list[Any]:
+        """Raw outputs of a split, in fp32, from every process's share."""
+        show = partial(self.listener.progress, f"evaluating {split}") if self.is_main else None
+        return outputs_of(
+            model, self.task, self.encoded[split], self.collate, self.accelerator.device, self.accelerator, show
+        )
+
+
+def tell(session: Session) -> None:
+    """Says what was inferred and resolved, before the long work begins."""
+    if not session.is_main:
+        return
+    task, training = session.task, session.config.training
+    sizes = ", ".join(f"{len(split.rows)} {name}" for name, split in session.intake.splits.items())
+    for note in session.intake.notes:
+        session.listener.note(note)
+    pooling = getattr(task, "pooling", None)
+    session.listener.note(f"rows: {sizes}; {len(getattr(task, 'labels', ()) or ())} labels; pooling: {pooling}")
+    if not session.strategy.head_only:
+        note = f" ({session.precision.note})" if session.precision.note else ""
+        session.listener.note(
+            f"{session.strategy.kind}: {training.epochs:g} epochs, batch size {training.batch_size}, learning rate "
+            f"{training.learning_rate:g}, {training.precision}{note}"
+        )
+
+
+def fingerprint(session: Session) -> dict[str, Any]:
+    """What must be the same for a run to be continued (R6). Where it is stored or how often saved may change."""
+    free = {"out", "data", "training"}
+    settings = session.config.model_dump(mode="json")
+    training = {
+        f"training.{key}": value
+        for key, value in settings["training"].items()
+        if key not in ("keep_checkpoints", "checkpoint_every")
+    }
+    rows = {
+        f"data.{name}": digest([(row.text, row.label) for row in split.rows])[:16]
+        for name, split in session.intake.splits.items()
+    }
+    origin = {"model weights": session.source.fingerprint[:16], "tokenizer": session.source.tokenizer_fingerprint[:16]}
+    others = {key: value for key, value in settings.items() if key not in free}
+    return {**others, "data.max_length": settings["data"]["max_length"], **training, **rows, **origin}
+
+
+def open_checkpoints(session: Session, resume: bool) -> Checkpoints:
+    """The run's checkpoints: continued, or begun."""
+    folder = session.run / CHECKPOINTS
+    run_id = continue_run(folder, fingerprint(session)) if resume else None
+    if run_id is None and session.is_main:
+        if resume:
+            session.listener.note(f"{session.run}: no run to continue; starting from the beginning")
+        run_id = start_run(folder, fingerprint(session))
+    if session.accelerator.num_processes > 1:
+        from accelerate.utils import broadcast_object_list
+
+        run_id = broadcast_object_list([run_id])[0]
+    return Checkpoints(folder, str(run_id), session.config.training.keep_checkpoints)
