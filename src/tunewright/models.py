@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+os.environ.setdefault("USE_HUB_KERNELS", "0")  # some architectures fetch compiled code from the hub by themselves
 # PEFT asks transformers for a name that it renamed: nothing that a user could act on
 warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is deprecated", category=FutureWarning)
-os.environ.setdefault("USE_HUB_KERNELS", "0")  # some architectures fetch compiled code from the hub by themselves
 
 FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "1_Pooling/*"]
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")
@@ -85,11 +85,6 @@ class Source:
         if pooling.get("pooling_mode_mean_tokens"):
             return "mean"
         return "cls" if pooling.get("pooling_mode_cls_token") else None
-
-    @property
-    def is_decoder(self) -> bool:
-        names = getattr(self.config, "architectures", None) or []
-        return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
 
 
 def sidecar(path: Path) -> dict[str, Any]:

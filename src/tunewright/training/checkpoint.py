@@ -70,7 +70,7 @@ class Checkpoints:
         try:
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir(parents=True)
-            write_files(beside, {**state, "run_id": self.run_id, "has_optimizer": optimizer is not None}, tensors)
+            write_files(beside, {**state, "run_id": self.run_id}, tensors)
             if target.exists():
                 shutil.rmtree(target)
             os.rename(beside, target)
