@@ -1,4 +1,4 @@
-"""The contestants. Each runs in its own process: `python -m benchmarks.contestants NAME JOB`.
+"""The contestants of sst2. Each runs in its own process: `python -m benchmarks.contestants NAME JOB`.
 
 `end_to_end_seconds` runs from reading the data file to the saved and evaluated model. Imports come before it;
 they are part of `process_seconds`, which the parent measures.
@@ -7,30 +7,44 @@ they are part of `process_seconds`, which the parent measures.
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .data import read_csv
-from .jobs import Job, report
+from .jobs import Job, perform
 from .peak import measure_peak
 
 Measured = dict[str, Any]
 
 
-def trainer_plain(job: Job) -> Measured:
+@dataclass(frozen=True)
+class Recipe(Job):
+    """The numbers that all contestants share.
+
+    Args:
+        warmup: share of the steps.
+    """
+
+    batch_size: int = 16
+    learning_rate: float = 1e-4
+    warmup: float = 0.0  # the Trainer's default
+    schedule: str = "linear"  # the Trainer's default
+
+
+def trainer_plain(job: Recipe) -> Measured:
     """The recipe of most tutorials: every text padded to 256 tokens, fp32."""
     return trainer(job, {"padding": "max_length", "max_length": 256}, {})
 
 
-def trainer_best(job: Job) -> Measured:
+def trainer_best(job: Recipe) -> Measured:
     """The Trainer's best settings for this work: dynamic padding, bf16, batches of like lengths."""
     return trainer(job, {"max_length": 256}, {"bf16": True, "train_sampling_strategy": "group_by_length"})
 
 
-def trainer(job: Job, tokenizing: dict[str, Any], settings: dict[str, Any]) -> Measured:
+def trainer(job: Recipe, tokenizing: dict[str, Any], settings: dict[str, Any]) -> Measured:
     """transformers' Trainer: train, evaluate once, save once. What is not set here is its default."""
     import transformers as hf
 
@@ -68,7 +82,7 @@ def encode(path: str, tokenizer: Any, tokenizing: dict[str, Any]) -> Any:
     ]
 
 
-def arguments(job: Job) -> dict[str, Any]:
+def arguments(job: Recipe) -> dict[str, Any]:
     """The TrainingArguments that both recipes share."""
     return {
         "output_dir": str(Path(job.out) / "trainer"),
@@ -91,7 +105,7 @@ def accuracy(prediction: Any) -> dict[str, float]:
     return {"accuracy": float((prediction.predictions.argmax(-1) == prediction.label_ids).mean())}
 
 
-def tunewright(job: Job) -> Measured:
+def tunewright(job: Recipe) -> Measured:
     """Tunewright with its defaults, but for the numbers that all contestants share."""
     import accelerate
     import torch
@@ -134,7 +148,7 @@ def seconds_of_steps(history: Path, batch_size: int) -> float:
     return sum(batch_size / line["rows_per_second"] for line in lines if "rows_per_second" in line)
 
 
-CONTESTANTS: dict[str, Callable[[Job], Measured]] = {
+CONTESTANTS: dict[str, Callable[[Recipe], Measured]] = {
     "trainer-plain": trainer_plain,
     "trainer-best": trainer_best,
     "tunewright": tunewright,
@@ -143,6 +157,4 @@ CONTESTANTS: dict[str, Callable[[Job], Measured]] = {
 
 
 if __name__ == "__main__":
-    chosen, told = sys.argv[1:]
-    told_job = Job(**json.loads(told))
-    report(told_job, CONTESTANTS[chosen](told_job))
+    perform(CONTESTANTS, Recipe)

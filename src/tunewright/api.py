@@ -8,7 +8,7 @@ from typing import Any
 
 from .config import RunConfig
 from .config import load as load_config
-from .data import columns, sources
+from .data import sources
 from .intake import read_rows
 from .predict import Predictor
 from .run import RunResult
@@ -67,10 +67,8 @@ def evaluate(run: str | Path | Predictor, file: str, header: bool | None = None)
     known = predictor.artifact.columns
     task: Any = predictor.artifact.task
     table = sources.read(file, header, "test")
-    roles = columns.Roles(tuple(known["text"]), tuple(known["label"]), known["label_delimiter"])
-    roles = columns.reassign(table, roles)
-    split = read_rows(table, task, roles, task.labels if known["label_names"] else None)
+    roles = task.match(table, known.roles)
+    split = read_rows(table, task, roles, task.labels if known.label_names else None)
     task.check(split.rows, split.source, roles)
-    encoded = task.encode(split.rows, predictor.artifact.tokenizer, predictor.artifact.max_length)
-    scores: dict[str, Any] = task.score(predictor.outputs(split.rows), [item.label for item in encoded.features])
+    scores: dict[str, Any] = task.score(predictor.outputs(split.rows), split.rows)
     return scores

@@ -3,7 +3,7 @@
 RUN/model/
     config.json, model.safetensors           transformers format; or
     adapter_config.json, adapter_model...    PEFT format, on top of the base model
-    head.safetensors                         the linear head of a pooled classifier
+    head.safetensors                         the linear head of a pooled classifier, or a head that PEFT would lose
     tokenizer files
     tunewright.json                          task with labels and thresholds, columns, lengths, checksums
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,32 +20,51 @@ from pydantic import TypeAdapter, ValidationError
 
 from . import models
 from .component import one_of
+from .data.columns import Roles
 from .errors import ModelError, TunewrightError
 from .files import flush_to_disk, inside, read_json, sha256, write_json
+from .strategies.base import Strategy
 from .tasks.base import Task
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from .strategies.base import Strategy
 
 FORMAT = 1
 MANIFEST = "tunewright.json"
 
 
 @dataclass(frozen=True)
-class Artifact:
-    """A model that is ready to predict.
+class Columns:
+    """What the training data's columns were for, so that files of its form can be read.
 
     Args:
-        columns: `text`, `label`, `label_delimiter` and `label_names` of the training data, for files of its form.
+        label_names: whether labels were numbers into the task's labels.
     """
+
+    text: tuple[str, ...]
+    label: tuple[str, ...]
+    label_delimiter: str | None
+    label_names: bool
+
+    @classmethod
+    def of(cls, roles: Roles, label_names: bool) -> Columns:
+        return cls(roles.text, roles.label, roles.delimiter, label_names)
+
+    @property
+    def roles(self) -> Roles:
+        return Roles(self.text, self.label, self.label_delimiter)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model that is ready to predict."""
 
     model: nn.Module
     tokenizer: Any
     task: Task
     max_length: int
-    columns: dict[str, Any]
+    columns: Columns
     folder: Path
 
 
@@ -57,7 +76,7 @@ def save(
     strategy: Strategy,
     source: models.Source,
     max_length: int,
-    columns: dict[str, Any],
+    columns: Columns,
 ) -> None:
     """Writes the directory beside and moves it into place."""
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
@@ -78,8 +97,9 @@ def save(
                 "base": source.name,
                 "base_fingerprint": source.fingerprint,
                 "task": task.model_dump(mode="json"),
+                "strategy": strategy.model_dump(mode="json"),
                 "max_length": max_length,
-                "columns": columns,
+                "columns": asdict(columns),
                 "sha256": {path.name: sha256(path) for path in files},
             },
         )
@@ -122,15 +142,15 @@ def load(path: str | Path, trust_remote_code: bool = False) -> Artifact:
     """
     folder = model_folder(path)
     manifest = read_manifest(folder)
-    task = parse_task(manifest, folder)
+    task = parse(Task, "task", manifest, folder)
     source = base_source(manifest, folder, trust_remote_code)
-    model = task.build(source)
+    model = task.build(source, **load_kwargs(manifest, folder))
     if manifest["form"] == "adapter":
         model = with_adapter(model, folder)
     load_head_if_any(model, folder)
     model.eval()
     tokenizer = models.load_tokenizer(replace(source, folder=folder))
-    return Artifact(model, tokenizer, task, int(manifest["max_length"]), dict(manifest["columns"]), folder)
+    return Artifact(model, tokenizer, task, int(manifest["max_length"]), columns_of(manifest), folder)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -153,14 +173,28 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def parse_task(manifest: dict[str, Any], folder: Path) -> Task:
+def parse(family: Any, name: str, manifest: dict[str, Any], folder: Path) -> Any:
+    """The task or strategy that the manifest holds under a name."""
     try:
-        task: Task = TypeAdapter(one_of(Task)).validate_python(manifest["task"])
+        return TypeAdapter(one_of(family)).validate_python(manifest[name])
     except (ValidationError, KeyError) as error:
-        raise ModelError(
-            f"{MANIFEST}: the task is unreadable ({error})", where=str(folder), fix="restore a copy"
-        ) from None
-    return task
+        what = f"{MANIFEST}: the {name} is unreadable ({error})"
+        raise ModelError(what, where=str(folder), fix="restore a copy") from None
+
+
+def load_kwargs(manifest: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """How the base of an adapter must be loaded: in four bits, say."""
+    if manifest["form"] == "full" or "strategy" not in manifest:
+        return {}
+    kwargs: dict[str, Any] = parse(Strategy, "strategy", manifest, folder).load_kwargs()
+    return kwargs
+
+
+def columns_of(manifest: dict[str, Any]) -> Columns:
+    known = manifest["columns"]
+    return Columns(
+        tuple(known["text"]), tuple(known["label"]), known["label_delimiter"], bool(known.get("label_names"))
+    )
 
 
 def base_source(manifest: dict[str, Any], folder: Path, trust_remote_code: bool) -> models.Source:
@@ -195,7 +229,11 @@ def with_adapter(model: Any, folder: Path) -> nn.Module:
 def load_head_if_any(model: Any, folder: Path) -> None:
     from .heads import HEAD_FILE, PooledClassifier, load_head
 
-    if isinstance(model, PooledClassifier):
-        if not (folder / HEAD_FILE).is_file():
+    if not (folder / HEAD_FILE).is_file():
+        if isinstance(model, PooledClassifier):
             raise ModelError(f"{HEAD_FILE} is missing", where=str(folder), fix="restore a copy")
+        return
+    try:
         load_head(model, folder)
+    except (RuntimeError, KeyError) as error:
+        raise ModelError(f"{HEAD_FILE} does not fit: {error}", where=str(folder), fix="restore a copy") from None

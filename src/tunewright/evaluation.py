@@ -34,7 +34,8 @@ def outputs_of(
     process, processes = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     model.eval()
     found: list[tuple[int, Any]] = []
-    for rows in by_length(encoded.lengths, BATCH_TOKENS)[process::processes]:
+    sizes = [item.num_tokens for item in encoded.features]  # of all windows, because they are read together
+    for rows in by_length(sizes, BATCH_TOKENS)[process::processes]:
         batch = collate([encoded.features[row] for row in rows]).to(device)
         with torch.no_grad():
             found += zip(rows.tolist(), task.predict(model, batch), strict=True)

@@ -40,7 +40,7 @@ class PooledClassifier(nn.Module):
 
     def features(self, **inputs: Tensor) -> Tensor:
         """(B, d) fp32 features of (B, T) tokens: what the head reads."""
-        hidden = self.encoder(**inputs).last_hidden_state
+        hidden = last_tokens(self.encoder(**inputs).last_hidden_state, inputs)
         if self.pooling == "cls":
             return hidden[:, 0].float()
         mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
@@ -49,6 +49,11 @@ class PooledClassifier(nn.Module):
     def forward(self, **inputs: Tensor) -> Tensor:
         """(B, C) logits of (B, T) tokens."""
         return self.head(self.dropout(self.features(**inputs)))
+
+
+def encoder_of(model: Any) -> Any:
+    """The transformers (or PEFT) model inside."""
+    return model.encoder if isinstance(model, PooledClassifier) else model
 
 
 def drop_pooler(encoder: Any) -> nn.Module:
@@ -67,17 +72,60 @@ def save_full(model: Any, folder: Path) -> None:
         model.save_pretrained(folder)
 
 
-def save_head(model: PooledClassifier, folder: Path) -> None:
+def head_names(model: Any) -> set[str]:
+    """Names of the parameters that are no part of the pretrained body, or that its checkpoint lacked."""
+    if isinstance(model, PooledClassifier):
+        return {f"head.{name}" for name, _ in model.head.named_parameters()}
+    body = f"{model.base_model_prefix}."
+    names = {name for name, _ in model.named_parameters() if not name.startswith(body)}
+    return names | (getattr(model, "new_parameters", set()) & {name for name, _ in model.named_parameters()})
+
+
+def own_head(model: Any) -> dict[str, Any]:
+    """The head's parameters by the names that plain transformers gives them."""
+    if isinstance(model, PooledClassifier):
+        return dict(model.head.named_parameters())
+    base = base_of(model)
+    names = head_names(base)
+    return {name: parameter for name, parameter in base.named_parameters() if name in names}
+
+
+def save_head(model: Any, folder: Path) -> None:
+    """head.safetensors: what `load_state_dict(..., strict=False)` of the plain model takes."""
     from safetensors.torch import save_file
 
-    weights = {"weight": model.head.weight.detach(), "bias": model.head.bias.detach()}
-    save_file({name: value.contiguous().cpu() for name, value in weights.items()}, folder / HEAD_FILE)
+    weights = {name: value.detach().contiguous().cpu() for name, value in own_head(model).items()}
+    save_file(weights, folder / HEAD_FILE)
 
 
-def load_head(model: PooledClassifier, folder: Path) -> None:
+def load_head(model: Any, folder: Path) -> None:
+    """Raises KeyError or RuntimeError where the file's names or shapes are not the head's."""
     from safetensors.torch import load_file
 
-    model.head.load_state_dict(load_file(folder / HEAD_FILE))
+    saved, wanted = load_file(folder / HEAD_FILE), own_head(model)
+    if not set(wanted) <= set(saved):
+        raise KeyError(f"it lacks {', '.join(sorted(set(wanted) - set(saved)))}")
+    target = model.head if isinstance(model, PooledClassifier) else base_of(model)
+    target.load_state_dict(saved, strict=isinstance(model, PooledClassifier))
+
+
+def base_of(model: Any) -> Any:
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def last_tokens(values: Tensor, inputs: dict[str, Tensor]) -> Tensor:
+    """(W, T, ...) of (W, V + T, ...): without the V virtual tokens that prompt tuning puts in front (FINDINGS 5)."""
+    return values[:, values.shape[1] - inputs["input_ids"].shape[1] :]
+
+
+def sizes(config: Any) -> dict[str, int]:
+    """Layers, heads and width under PEFT's names: by itself it does not find DistilBERT's."""
+    read = lambda *names: next(int(getattr(config, name)) for name in names if getattr(config, name, None))  # noqa: E731
+    return {
+        "num_layers": read("num_hidden_layers", "n_layers", "n_layer"),
+        "num_attention_heads": read("num_attention_heads", "n_heads", "n_head"),
+        "token_dim": read("hidden_size", "dim", "d_model", "n_embd"),
+    }
 
 
 def mean_by_owner(values: Tensor, owners: Tensor, count: int) -> Tensor:

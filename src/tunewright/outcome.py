@@ -26,12 +26,14 @@ PACKAGES = ("tunewright", "torch", "transformers", "peft", "accelerate", "tokeni
 
 def ledger_of(session: Session) -> dict[str, Any]:
     """data.json: every row accounted for."""
-    task: Any = session.task
     splits = {}
     for name, split in session.intake.splits.items():
-        labels = Counter(label for row in split.rows for label in task.labels_of(row))
-        features = session.encoded[name].features
-        splits[name] = ledger.entry(split.source, split.sha256, split.rows_in, split.dropped, labels, features)
+        labels = Counter(label for row in split.rows for label in session.task.counted(row))
+        encoded = session.encoded[name]
+        mended = Counter(phrase for row in split.rows for phrase in row.mended) + encoded.faults
+        splits[name] = ledger.entry(
+            split.source, split.sha256, split.rows_in, split.dropped, labels, encoded.features, mended
+        )
     texts = {name: [row.text for row in split.rows] for name, split in session.intake.splits.items()}
     return {
         "splits": splits,
@@ -44,7 +46,7 @@ def ledger_of(session: Session) -> dict[str, Any]:
 
 def metrics_of(session: Session, model: nn.Module, state: State, outputs: dict[str, list[Any]]) -> dict[str, Any]:
     """metrics.json."""
-    scores = {name: session.task.score(values, session.references(name)) for name, values in outputs.items()}
+    scores = {name: session.task.score(values, session.rows(name)) for name, values in outputs.items()}
     metric = session.task.metric
     best = best_evaluation(state.evaluations, metric)
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
@@ -93,12 +95,9 @@ def write_predictions(session: Session, outputs: dict[str, list[Any]]) -> None:
     for name, values in outputs.items():
         lines = []
         for row, output in zip(session.intake.splits[name].rows, values, strict=True):
-            said = session.task.decode(output)
-            line: dict[str, Any] = {"row": row.number, "text": " | ".join(row.text)}
-            if said.label is None:
-                line |= {"label": list(row.label), "predicted": list(said.labels), "probabilities": said.probabilities}
-            else:
-                line |= {"label": row.label, "predicted": said.label, "probability": said.probability}
+            verdict = session.task.verdict(row, session.task.decode(output, row))
+            named = {} if row.id is None else {"id": row.id}
+            line = {"row": row.number, **named, "text": " | ".join(row.text), **verdict}
             lines.append(json.dumps(finite(line), ensure_ascii=False) + "\n")
         write_text(session.run / "predictions" / f"{name}.jsonl", "".join(lines))
 

@@ -13,8 +13,6 @@ from .models import widths
 from .tasks.base import Row
 from .training.precision import use_fast_fp32
 
-Text = str | tuple[str, str]
-
 
 class Predictor:
     """A trained model that answers, by the very code path that evaluation used.
@@ -43,11 +41,15 @@ class Predictor:
         encoded = task.encode(rows, tokenizer, self.artifact.max_length)
         return outputs_of(self.model, task, encoded, partial(task.collate, tokenizer=tokenizer), self.device)
 
-    def __call__(self, texts: Sequence[Text] | str) -> list[Any]:
-        """One typed prediction per text; a text pair is a tuple of two."""
-        listed: Sequence[Text] = [texts] if isinstance(texts, str) else texts
-        rows = [Row(number, (text,) if isinstance(text, str) else tuple(text)) for number, text in enumerate(listed, 1)]
-        return [self.artifact.task.decode(output) for output in self.outputs(rows)] if rows else []
+    def __call__(self, asked: Sequence[Any] | str) -> list[Any]:
+        """One typed prediction per thing asked: a text; a pair of them, or a question and its context, as a tuple."""
+        listed = [asked] if isinstance(asked, str) else asked
+        return self.answer([self.artifact.task.ask(number, given) for number, given in enumerate(listed, 1)])
+
+    def answer(self, rows: Sequence[Row]) -> list[Any]:
+        """One typed prediction per row."""
+        task = self.artifact.task
+        return [task.decode(output, row) for output, row in zip(self.outputs(rows), rows, strict=True)] if rows else []
 
 
 def prepare_arithmetic(model: Any) -> None:

@@ -19,7 +19,7 @@ MICRO_TOKENS = 16_384  # tokens in one forward pass that any machine holds for a
 
 def effective_task(task: Task, strategy: Strategy, source: Source) -> Task:
     """The task as it will be run with this model; refused pairs end here, before weights are loaded."""
-    task = task.settle(source, strategy.head_only)
+    task = task.settle(source, strategy.solves(task))
     reason = strategy.refuses(source.config, task)
     if reason:
         raise ConfigError(f"{strategy.kind} with {task.kind} is refused: {reason}", where="strategy.kind")
@@ -34,13 +34,16 @@ def resolve(
     Raises:
         ConfigError: a length that the model can't read.
     """
-    limit = source.max_length
+    virtual, positions = config.strategy.virtual_tokens, source.positions
+    limit = min(task.max_length(source), positions - virtual) if positions else task.max_length(source)
     max_length = limit if config.data.max_length == "auto" else config.data.max_length
-    positions = getattr(source.config, "max_position_embeddings", None)
-    if max_length < 4 or (positions and max_length > positions):
-        raise ConfigError(f"{max_length} tokens", where="data.max_length", fix=f"choose 4 to {positions or 'more'}")
+    if max_length < 4 or (positions and max_length + virtual > positions):
+        taken = f" ({virtual} of {positions} are virtual)" if virtual else ""
+        fix = f"choose 4 to {positions - virtual if positions else 'more'}{taken}"
+        raise ConfigError(f"{max_length} tokens", where="data.max_length", fix=fix)
     encoded = {name: task.encode(split.rows, tokenizer, max_length) for name, split in intake.splits.items()}
-    training = resolve_training(config, len(intake.splits["train"].rows), widths(source.config)[0], encoded["train"])
+    scale = Scale(widths(source.config)[0], len(intake.splits["train"].rows))
+    training = resolve_training(config, task, scale, encoded["train"])
     roles = intake.roles
     data = config.data.model_copy(
         update={
@@ -60,7 +63,7 @@ def refuse_unread(config: RunConfig, task: Task, given: set[str]) -> None:
         given: the splits that have a file of their own.
     """
     unread: dict[str, str] = {}
-    if config.strategy.head_only:
+    if config.strategy.solves(task):
         reason = f"{config.strategy.kind} solves for the head and has no loop"
         unread |= {f"training.{name}": reason for name in changed(config.training) - {"seed"}}
     if config.data.header is not None and not re.search(r"\.(csv|tsv)(\.gz)?$", config.data.train.lower()):
@@ -70,6 +73,7 @@ def refuse_unread(config: RunConfig, task: Task, given: set[str]) -> None:
     if "test_share" in changed(config.data) and config.data.test_share and given:
         unread["data.test_share"] = "a file for validation or test is given"
     unread |= {f"task.{name}": reason for name, reason in task.unread().items()}
+    unread |= {f"strategy.{name}": reason for name, reason in config.strategy.unread(task).items()}
     if unread:
         lines = [f"{where}: has no effect, because {reason}; leave it out" for where, reason in sorted(unread.items())]
         raise ConfigError("\n".join(lines))
@@ -80,11 +84,11 @@ def changed(section: Any) -> set[str]:
     return {name for name, field in type(section).model_fields.items() if getattr(section, name) != field.default}
 
 
-def resolve_training(config: RunConfig, num_rows: int, hidden_size: int, train: Encoded) -> Any:
+def resolve_training(config: RunConfig, task: Task, scale: Scale, train: Encoded) -> Any:
     training = config.training
-    if config.strategy.head_only:
+    if config.strategy.solves(task):
         return training
-    defaults = config.strategy.defaults(Scale(hidden_size, num_rows))
+    defaults = config.strategy.defaults(scale)
     batch_size = defaults.batch_size if training.batch_size == "auto" else training.batch_size
     longest = max(item.num_tokens for item in train.features)
     fits = max(1, MICRO_TOKENS // longest)

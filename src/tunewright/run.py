@@ -22,7 +22,7 @@ from .outcome import ledger_of, metrics_of, write_predictions
 from .predict import Predictor
 from .resolve import effective_task, refuse_unread, resolve
 from .session import Session, open_checkpoints, tell
-from .strategies.base import ParameterGroup
+from .strategies.base import ParameterGroup, Rates
 from .tasks.base import Metric, Task
 from .training import precision as arithmetic
 from .training.callbacks import Callback, EarlyStopping, History, OverfittingWarning
@@ -31,6 +31,7 @@ from .training.features import features_of, key_of
 from .training.head import Split as HeadSplit
 from .training.head import fit_head
 from .training.loop import Data, Plan, fit, load_weights
+from .training.prefix import PrefixCache, origin_of
 from .training.progress import Listener
 from .training.state import State, best_evaluation, better
 
@@ -84,10 +85,11 @@ def train(
         source = models.locate(config.model, config.trust_remote_code)
         task = effective_task(intake.task, config.strategy, source)
         refuse_unread(config, task, {name for name in ("validation", "test") if getattr(config.data, name)})
-        tokenizer = models.load_tokenizer(source)
+        tokenizer = models.load_tokenizer(source, task.by_words)
         config, encoded = resolve(config, run, intake, task, source, tokenizer)
-        precision = choose_precision(config, run, source, accelerator, resume)
-        config = with_precision(config, precision)
+        solves = config.strategy.solves(task)
+        precision = choose_precision(config, run, source, accelerator, resume, solves)
+        config = with_precision(config, precision, solves)
         session = Session(
             config, run, intake, source, task, tokenizer, encoded, accelerator, precision, listener, started
         )
@@ -102,13 +104,13 @@ def carry_out(session: Session, resume: bool, allow_missing: tuple[str, ...]) ->
         write_text(session.run / "run.yaml", dump(session.config))
         write_json(session.run / "data.json", ledger_of(session))
     model = make_model(session)
-    if session.strategy.head_only:
+    if session.solves:
         state = train_head(session, model)
     else:
         state = train_loop(session, model, checkpoints, resume, allow_missing)
     outputs = {name: final_outputs(session, model, state, name) for name in session.encoded if name != "train"}
     if "validation" in outputs:
-        session.task = session.task.tune(outputs["validation"], session.references("validation"))
+        session.task = session.task.tune(outputs["validation"], session.rows("validation"))
     if not session.is_main:
         return RunResult(session.run, {})
     save_artifact(session, model)
@@ -128,9 +130,10 @@ def make_model(session: Session) -> nn.Module:
     torch.manual_seed(training.seed)
     if training.dropout is not None:
         models.set_dropout(session.source.config, training.dropout)
-    model = session.task.build(session.source)
+    model = session.task.build(session.source, **session.strategy.load_kwargs())
     if training.gradient_checkpointing:
         models.checkpoint_gradients(model)
+    model.requires_grad_(False)  # each strategy marks what trains
     return session.strategy.apply(model, session.task).to(session.accelerator.device)
 
 
@@ -164,7 +167,7 @@ def head_split(session: Session, model: Any, name: str) -> HeadSplit:
         session.listener.note(
             f"features of {name}: {values.shape[0]} x {values.shape[1]}{', cached' if cached else ''}"
         )
-    return HeadSplit(values, session.references(name))
+    return HeadSplit(values, [item.label for item in encoded.features], session.rows(name))
 
 
 def train_loop(
@@ -173,7 +176,8 @@ def train_loop(
     """The one loop, from the newest checkpoint where there is one, and back to the best weights."""
     plan = plan_of(session)
     training = session.config.training
-    groups = session.strategy.groups(model, layer_map(model), float(training.learning_rate), training.weight_decay)
+    rates = Rates(float(training.learning_rate), training.weight_decay, plan.total_steps, plan.steps_per_epoch)
+    groups = session.strategy.groups(model, layer_map(model), rates)
     state = State(total_steps=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
     checkpoint = checkpoints.newest(state.warn, allow_missing) if resume else None
     if resume and session.is_main:
@@ -199,9 +203,20 @@ def train_loop(
         evaluate=partial(validate, session, model, state) if "validation" in session.encoded else None,
         callbacks=callbacks_of(session, plan),
         state=state,
+        cache=prefix_cache(session) if session.strategy.frozen_bottom else None,
     )
     restore_best(session, groups, checkpoints, found)
     return found
+
+
+def prefix_cache(session: Session) -> PrefixCache:
+    """Where the hidden states below the trainable blocks are kept."""
+    origin = origin_of(session.source, arithmetic.current(), session.precision.name)
+    show = partial(session.listener.progress, "frozen blocks") if session.is_main else None
+    return PrefixCache(
+        session.encoded["train"], session.collate, session.accelerator.device, origin, session.precision.autocast, show,
+        session.listener.note,
+    )  # fmt: skip
 
 
 def plan_of(session: Session) -> Plan:
@@ -229,8 +244,8 @@ def plan_of(session: Session) -> Plan:
 
 def validate(session: Session, model: nn.Module, state: State) -> dict[str, Any]:
     """The one-number scores on validation; the best evaluation's outputs are kept, so that nobody asks again."""
-    outputs, references = session.outputs(model, "validation"), session.references("validation")
-    scores = scalars(session.task.tune(outputs, references).score(outputs, references))
+    outputs, rows = session.outputs(model, "validation"), session.rows("validation")
+    scores = scalars(session.task.tune(outputs, rows).score(outputs, rows))
     metric = session.task.metric
     if better({"validation": scores}, best_evaluation(state.evaluations, metric), metric):
         session.kept = state.step, outputs
@@ -247,7 +262,7 @@ def final_outputs(session: Session, model: nn.Module, state: State, split: str) 
 
 def callbacks_of(session: Session, plan: Plan) -> Sequence[Callback]:
     every = max(1, plan.total_steps // 400)
-    made: list[Callback] = [History(session.run / HISTORY, every), OverfittingWarning(), *session.strategy.callbacks()]
+    made: list[Callback] = [History(session.run / HISTORY, every), OverfittingWarning()]
     early = session.config.training.early_stopping
     if early is not None:
         made.append(EarlyStopping(metric_of(early.metric, session.task), early.patience, early.min_delta))
@@ -276,13 +291,7 @@ def restore_best(session: Session, groups: Sequence[ParameterGroup], checkpoints
 
 
 def save_artifact(session: Session, model: nn.Module) -> None:
-    roles = session.intake.roles
-    columns = {
-        "text": list(roles.text),
-        "label": list(roles.label),
-        "label_delimiter": roles.delimiter,
-        "label_names": session.config.data.label_names is not None,  # labels are numbers into the task's labels
-    }
+    columns = artifact.Columns.of(session.intake.roles, session.config.data.label_names is not None)
     max_length = int(session.config.data.max_length)
     artifact.save(
         session.run / "model",
@@ -302,14 +311,12 @@ def prove_parity(session: Session, outputs: dict[str, list[Any]]) -> None:
     Raises:
         ModelError: a logit differs by more than rounding.
     """
-    import numpy as np
-
     name = next(iter(outputs), None)
     if name is None:
         return
     rows = session.intake.splits[name].rows[:32]
     served = Predictor.load(session.run, session.config.trust_remote_code).outputs(rows)
-    gap = float(np.abs(np.stack(served) - np.stack(outputs[name][: len(rows)])).max())
+    gap = max(map(session.task.distance, served, outputs[name]))
     if gap > 1e-3:
         what = f"the saved model answers differently (largest difference of a logit: {gap:.2g})"
         raise ModelError(what, where=str(session.run / "model"), fix="report this with run.yaml")

@@ -14,7 +14,7 @@ from .evaluation import outputs_of
 from .files import digest
 from .intake import Intake
 from .strategies.base import Strategy
-from .tasks.base import Encoded, Task
+from .tasks.base import Encoded, Row, Task
 from .training import precision as arithmetic
 from .training.checkpoint import Checkpoints, continue_run, start_run
 from .training.progress import Listener
@@ -46,6 +46,11 @@ class Session:
         return self.config.strategy
 
     @property
+    def solves(self) -> bool:
+        """Whether the head is solved for, without the loop."""
+        return self.strategy.solves(self.task)
+
+    @property
     def collate(self) -> Any:
         return partial(self.task.collate, tokenizer=self.tokenizer)
 
@@ -53,8 +58,8 @@ class Session:
     def is_main(self) -> bool:
         return bool(self.accelerator.is_main_process)
 
-    def references(self, split: str) -> list[Any]:
-        return [item.label for item in self.encoded[split].features]
+    def rows(self, split: str) -> list[Row]:
+        return self.intake.splits[split].rows
 
     def outputs(self, model: nn.Module, split: str) -> list[Any]:
         """Raw outputs of a split, in fp32, from every process's share."""
@@ -72,9 +77,8 @@ def tell(session: Session) -> None:
     sizes = ", ".join(f"{len(split.rows)} {name}" for name, split in session.intake.splits.items())
     for note in session.intake.notes:
         session.listener.note(note)
-    pooling = getattr(task, "pooling", None)
-    session.listener.note(f"rows: {sizes}; {len(getattr(task, 'labels', ()) or ())} labels; pooling: {pooling}")
-    if not session.strategy.head_only:
+    session.listener.note(f"rows: {sizes}; {task.summary()}")
+    if not session.solves:
         note = f" ({session.precision.note})" if session.precision.note else ""
         session.listener.note(
             f"{session.strategy.kind}: {training.epochs:g} epochs, batch size {training.batch_size}, learning rate "
@@ -92,7 +96,7 @@ def fingerprint(session: Session) -> dict[str, Any]:
         if key not in ("keep_checkpoints", "checkpoint_every")
     }
     rows = {
-        f"data.{name}": digest([(row.text, row.label) for row in split.rows])[:16]
+        f"data.{name}": digest([(row.text, row.label, row.words) for row in split.rows])[:16]
         for name, split in session.intake.splits.items()
     }
     origin = {"model weights": session.source.fingerprint[:16], "tokenizer": session.source.tokenizer_fingerprint[:16]}

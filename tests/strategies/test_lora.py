@@ -10,7 +10,8 @@ import tunewright as tw
 from tests.conftest import make_model, weights_of
 from tunewright import models
 from tunewright.errors import ConfigError
-from tunewright.strategies.lora import LoRA, merged
+from tunewright.strategies.lora import LoRA
+from tunewright.strategies.peft import merged
 from tunewright.tasks.sequence_classification import SequenceClassification
 
 ATTENTION = {

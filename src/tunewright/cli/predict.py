@@ -19,14 +19,15 @@ File = Annotated[
     str | None, typer.Argument(help="a data file, or a .txt with a text a line; standard input when left out")
 ]
 TextOption = Annotated[list[str] | None, typer.Option("--text", help="a text to answer; may be given several times")]
+Context = Annotated[str | None, typer.Option(help="of a question given with --text: what it is asked about")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object a line")]
 Header = Annotated[bool | None, typer.Option("--header/--no-header", help="whether the file names its columns")]
 Trust = Annotated[bool, typer.Option("--trust-remote-code", help="run Python code that comes with the model")]
 
 
 def command(
-    run: Run, file: File = None, text: TextOption = None, as_json: AsJson = False, header: Header = None,
-    trust_remote_code: Trust = False, imports: Import = None,
+    run: Run, file: File = None, text: TextOption = None, context: Context = None, as_json: AsJson = False,
+    header: Header = None, trust_remote_code: Trust = False, imports: Import = None,
 ) -> None:  # fmt: skip
     import_files(imports)
     from ..errors import ConfigError
@@ -35,36 +36,49 @@ def command(
     if file and text:
         raise ConfigError("both --text and a file are given", where="predict", fix="give one of them")
     predictor = Predictor.load(run, trust_remote_code)
-    texts: list[Any] = [(item,) for item in text] if text else read(file, predictor.artifact.columns, header)
-    for place in range(0, len(texts), 1024):  # answers come while a long file is still being read
-        part = texts[place : place + 1024]
-        for said, words in zip(predictor([item if len(item) > 1 else item[0] for item in part]), part, strict=True):
-            print(
-                json.dumps({"text": " | ".join(words), **said.to_json()}, ensure_ascii=False)
-                if as_json
-                else line(said, words)
-            )
+    task, columns = predictor.artifact.task, predictor.artifact.columns
+    if text:
+        rows = [task.ask(number, item if context is None else (item, context)) for number, item in enumerate(text, 1)]
+    else:
+        rows = read(file, task, columns, header)
+    for place in range(0, len(rows), 1024):  # answers come while a long file is still being read
+        part = rows[place : place + 1024]
+        for said, row in zip(predictor.answer(part), part, strict=True):
+            print(as_json_line(said, row) if as_json else said.line(row.text))
         sys.stdout.flush()
 
 
-def read(file: str | None, known: dict[str, Any], header: bool | None) -> list[Any]:
-    """The texts of a data file (by the run's own columns), of a text file, or of standard input."""
-    from ..data import columns, sources
+def as_json_line(said: Any, row: Any) -> str:
+    named = {} if row.id is None else {"id": row.id}
+    return json.dumps({**named, "text": " | ".join(row.text), **said.to_json()}, ensure_ascii=False)
+
+
+def read(file: str | None, task: Any, columns: Any, header: bool | None) -> list[Any]:
+    """The rows of a data file (by the run's own columns), of a text file, or of standard input."""
+    from ..data import sources
     from ..errors import DataError
 
-    pairs = len(known["text"]) > 1
-    if file is None or file == "-" or Path(file).suffix == ".txt":
-        if pairs:
-            raise DataError(
-                "this model reads text pairs", where=file or "standard input", fix="give a file with two text columns"
-            )
-        raw = standard_input() if file in (None, "-") else sources.decode(existing(str(file)))
-        return [(text.rstrip("\r"),) for text in raw.split("\n") if text.strip()]
-    table = sources.read(file, header)
-    roles = columns.reassign(table, columns.Roles(tuple(known["text"]), ()), labelled=False)
-    return [
-        tuple(columns.as_text(row[name] if row[name] is not None else "") for name in roles.text) for row in table.rows
-    ]
+    if file is not None and file != "-" and Path(file).suffix != ".txt":
+        table = sources.read(file, header)
+        roles = task.match(table, columns.roles, labelled=False)
+        return [read_row(table, index, task, roles) for index in range(len(table.rows))]
+    if len(columns.text) > 1:
+        what, fix = "this model reads text pairs", f"give a file with the columns {' and '.join(columns.text)}"
+        raise DataError(what, where=file or "standard input", fix=fix)
+    raw = standard_input() if file in (None, "-") else sources.decode(existing(str(file)))
+    lines = [line.rstrip("\r") for line in raw.split("\n")]
+    return [task.ask(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def read_row(table: Any, index: int, task: Any, roles: Any) -> Any:
+    """One row without its label; an empty text is answered too, so that there is an answer for each row."""
+    from ..data.columns import as_text
+
+    row = task.read(table, index, roles, None, labelled=False)
+    if not isinstance(row, str):
+        return row
+    cells = (table.rows[index][name] for name in roles.text)
+    return task.ask(table.numbers[index], tuple("" if cell is None else as_text(cell) for cell in cells))
 
 
 def standard_input() -> str:
@@ -83,11 +97,3 @@ def existing(file: str) -> Path:
     if not Path(file).is_file():
         raise DataError("there is no such file", where=file, fix="check the path")
     return Path(file)
-
-
-def line(said: Any, words: tuple[str, ...]) -> str:
-    """`label  0.93  text`."""
-    if said.label is not None:
-        return f"{said.label}\t{said.probability:.3f}\t{' | '.join(words)}"
-    chosen = ", ".join(f"{name} {said.probabilities[name]:.3f}" for name in said.labels) or "-"
-    return f"{chosen}\t{' | '.join(words)}"

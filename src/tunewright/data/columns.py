@@ -27,12 +27,14 @@ class Roles:
         label: one column, or one per label (0/1 values); empty where there are none (prediction).
         delimiter: what joins several labels in one cell, or None.
         notes: what was inferred, for the person to see.
+        form: how this file writes its labels (a tag scheme, spans), where there are several ways.
     """
 
     text: tuple[str, ...]
     label: tuple[str, ...]
     delimiter: str | None = None
     notes: tuple[str, ...] = ()
+    form: str = ""
 
 
 @dataclass(frozen=True)

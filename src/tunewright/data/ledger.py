@@ -34,15 +34,22 @@ def percentiles(lengths: Sequence[int]) -> dict[str, int]:
 
 
 def entry(
-    source: str, sha256: str, rows_in: int, dropped: Counter[str], labels: Counter[str], features: Sequence[Any]
+    source: str,
+    sha256: str,
+    rows_in: int,
+    dropped: Counter[str],
+    labels: Counter[str],
+    features: Sequence[Any],
+    faults: Counter[str] | None = None,
 ) -> dict[str, Any]:
-    """One split's account."""
+    """One split's account. `faults`: what was mended in reading or could not be encoded, by its phrase."""
     return {
         "source": source,
         "sha256": sha256,
         "rows_in": rows_in,
         "rows_kept": len(features),
         "dropped": dict(dropped),
+        "faults": dict(faults or {}),
         "truncated": sum(item.truncated > 0 for item in features),
         "tokens_cut": sum(item.truncated for item in features),
         "tokens": sum(item.num_tokens for item in features),

@@ -1,4 +1,4 @@
-"""Sources: csv, tsv, jsonl, json and parquet files, each also gzipped, and hub ids."""
+"""Sources: csv, tsv, jsonl, json (also SQuAD), parquet, CoNLL and parallel files, each also gzipped, and hub ids."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 
 from ..errors import DataError, suggest
 from ..files import digest, sha256
+from .conll import SUFFIXES, from_conll, from_parallel, is_conll, parallel_files
 from .content import content, decode
 from .delimited import column_names, delimited_records, first_data_row, guess_delimiter
+from .squad import from_squad, is_squad
 from .table import Table
 
-FORMATS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+FORMATS = (".csv", ".tsv", ".jsonl", ".json", ".parquet", *SUFFIXES)
 HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # an escape that must come in pairs
 
@@ -23,8 +25,8 @@ def read(source: str, header: bool | None = None, split: str = "train") -> Table
     """Reads one source whole.
 
     Args:
-        source: a file, or a hub id (`org/name`) where no such file exists.
-        header: whether a csv or tsv starts with column names; None decides by its first rows and says so.
+        source: a file, a folder of parallel files (`seq.in`, `seq.out`), or a hub id (`org/name`) where neither exists.
+        header: whether a csv, tsv or CoNLL file starts with column names; None decides by its first rows and says so.
         split: of a hub data set.
 
     Raises:
@@ -36,13 +38,14 @@ def read(source: str, header: bool | None = None, split: str = "train") -> Table
     if not exists(path):
         near = suggest(path.name, [item.name for item in path.parent.glob("*")] if exists(path.parent) else [])
         raise DataError("there is no such file", where=source, fix=near if near.startswith("did") else "check the path")
-    if not path.is_file():
-        inside = sorted(str(item) for item in path.glob("*") if format_of(item))
+    parallel = parallel_files(path)
+    if not parallel and not path.is_file():
+        inside = sorted(str(item) for item in path.glob("*") if format_of(item) or item.match("*.tokens*"))
         fix = f"name one data file, such as {inside[0] if inside else path / 'train.csv'}"
         raise DataError("is not a file", where=source, fix=fix)
-    if path.stat().st_size == 0:
+    if not parallel and path.stat().st_size == 0:
         raise DataError("the file is empty", where=source, fix="give a file with rows")
-    table = read_file(path, header)
+    table = from_parallel(parallel) if parallel else read_file(path, header)
     if not table.rows:
         raise DataError("the file has no rows", where=source, fix="give a file with at least one row of data")
     return table
@@ -68,18 +71,32 @@ def format_of(path: Path) -> str | None:
 
 def read_file(path: Path, header: bool | None) -> Table:
     suffix = format_of(path)
-    if suffix is None:
-        raise DataError(
-            f"unknown format {path.suffix!r}", where=str(path), fix=f"use one of {', '.join(FORMATS)} (each also .gz)"
-        )
+    if suffix is None and not is_plain_text(path):
+        raise unknown_format(path)
     if suffix == ".parquet":
         return from_records(str(path), parquet_records(path), sha256(path))
     text = decode(path)
     if suffix == ".jsonl":
         return from_records(str(path), json_lines(text, str(path)), sha256(path))
     if suffix == ".json":
-        return from_records(str(path), enumerate(json_records(text, str(path)), 1), sha256(path))
+        value = parsed(text, str(path), "check the brackets; for one object a line use the suffix .jsonl")
+        if is_squad(value):
+            return from_squad(path, value)
+        return from_records(str(path), enumerate(json_records(value, str(path)), 1), sha256(path))
+    if suffix in SUFFIXES or (suffix in (".tsv", None) and is_conll(text)):
+        return from_conll(path, text, header)
+    if suffix is None:
+        raise unknown_format(path)
     return from_delimited(path, text, suffix, header)
+
+
+def is_plain_text(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(".txt")
+
+
+def unknown_format(path: Path) -> DataError:
+    fix = f"use one of {', '.join(FORMATS)} (each also .gz), or a .txt with a token and its tag on each line"
+    return DataError(f"unknown format {path.suffix!r}", where=str(path), fix=fix)
 
 
 def from_delimited(path: Path, text: str, suffix: str, header: bool | None) -> Table:
@@ -113,9 +130,8 @@ def json_lines(text: str, where: str) -> Iterator[tuple[int, Any]]:
             yield number, parsed(line, f"{where}, row {number}", fix)
 
 
-def json_records(text: str, where: str) -> list[Any]:
-    """A list of objects, `{"data": [...]}`, or a mapping from column to its list of values."""
-    value = parsed(text, where, "check the brackets; for one object a line use the suffix .jsonl")
+def json_records(value: Any, where: str) -> list[Any]:
+    """The rows of a list of objects, `{"data": [...]}`, or a mapping from column to its list of values."""
     if isinstance(value, dict) and isinstance(value.get("data"), list):
         value = value["data"]
     if isinstance(value, dict) and value and all(isinstance(item, list) for item in value.values()):

@@ -37,6 +37,24 @@ def stratified(strata: Sequence[Hashable], share: float, seed: int) -> tuple[lis
     return [row for row in range(len(strata)) if row not in chosen], taken
 
 
+def by_group(groups: Sequence[Hashable], share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Takes about `share` of the rows out, in whole groups: no paragraph is in both parts. One group stays behind.
+
+    Returns:
+        (kept, taken) row indices, each ascending.
+    """
+    generator = np.random.default_rng([seed, 22])
+    members: dict[Hashable, list[int]] = defaultdict(list)
+    for row, group in enumerate(groups):
+        members[group].append(row)
+    listed = list(members.values())
+    wanted, taken = share * len(groups), set[int]()
+    for place in generator.permutation(len(listed))[: len(listed) - 1]:
+        if len(taken) + len(listed[place]) / 2 <= wanted:
+            taken.update(listed[place])
+    return [row for row in range(len(groups)) if row not in taken], sorted(taken)
+
+
 def subset(count: int, limit: int, seed: int) -> list[int]:
     """`limit` of `count` rows, drawn by seed, in their old order."""
     generator = np.random.default_rng([seed, 21])

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
@@ -82,6 +85,98 @@ class TextEncoder:
         ]
 
 
+class EncodedWords(NamedTuple):
+    """Windows of one text of words.
+
+    Args:
+        places: (T,) for each window: the number of the word that a token stands for, -1 where it stands for none.
+            Every word that has tokens is answered in exactly one window: the one where it has most context.
+        lost: words of which the tokenizer left nothing.
+    """
+
+    windows: list[list[int]]
+    places: list[Any]
+    lost: int
+
+
+class WordEncoder:
+    """Encodes texts that are given word by word.
+
+    Args:
+        overlap: tokens that neighbouring windows share, at most; no word is cut in two.
+        every: whether all pieces of a word stand for it, or the first alone.
+    """
+
+    def __init__(self, tokenizer: Any, max_length: int, overlap: int, every: bool) -> None:
+        self.tokenizer, self.overlap, self.every = tokenizer, overlap, every
+        plain = TextEncoder(tokenizer, max_length)
+        self.prefix, self.suffix, self.room = plain.prefix, plain.suffix, plain.room
+        if overlap >= self.room:
+            what = f"{overlap} tokens leave no room in windows of {self.room}"
+            raise ConfigError(what, where="task.window_overlap", fix="lower it, or raise data.max_length")
+
+    def __call__(self, texts: Sequence[Sequence[str]]) -> list[EncodedWords]:
+        distinct = list(dict.fromkeys(word for text in texts for word in text))
+        alone = [[word] for word in distinct]  # words are tokenised apart from each other, so each needs it once
+        made = (
+            self.tokenizer(alone, is_split_into_words=True, add_special_tokens=False, **QUIET)["input_ids"]
+            if alone
+            else []
+        )
+        ids = {word: pieces[: self.room] for word, pieces in zip(distinct, made, strict=True)}
+        return [self.fit([ids[word] for word in text]) for text in texts]
+
+    def fit(self, pieces: list[list[int]]) -> EncodedWords:
+        """One text's words as windows that begin and end between words."""
+        sizes = np.array([len(piece) for piece in pieces], dtype=np.int64)
+        ends = np.cumsum(sizes)
+        parts = self.parts(ends)
+        owners = owning(parts, ends, sizes)
+        windows, places = [], []
+        for number, (first, last) in enumerate(parts):
+            windows.append([*self.prefix, *(token for piece in pieces[first:last] for token in piece), *self.suffix])
+            places.append(self.places(range(first, last), sizes, owners == number))
+        return EncodedWords(windows, places, int((sizes == 0).sum()))
+
+    def parts(self, ends: NDArray[np.int64]) -> list[tuple[int, int]]:
+        """(first word, one past the last) of each window."""
+        found, first = [], 0
+        while True:
+            before = int(ends[first - 1]) if first else 0
+            last = int(np.searchsorted(ends, before + self.room, side="right"))
+            found.append((first, last))
+            if last >= len(ends):
+                return found
+            back = int(np.searchsorted(ends, ends[last - 1] - self.overlap, side="left")) + 1
+            first = min(max(back, first + 1), last)
+
+    def places(self, words: range, sizes: NDArray[np.int64], owned: NDArray[np.bool_]) -> NDArray[np.int64]:
+        marks = [NOTHING] * len(self.prefix)
+        for word in words:
+            mark = word if owned[word] else NOTHING
+            marks += (
+                [mark] * int(sizes[word])
+                if self.every
+                else ([mark] + [NOTHING] * (int(sizes[word]) - 1))[: int(sizes[word])]
+            )
+        return np.array([*marks, *([NOTHING] * len(self.suffix))], dtype=np.int64)
+
+
+def owning(parts: list[tuple[int, int]], ends: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(words,) the window in which each word is farthest from a cut; the text's own ends are no cuts."""
+    best = np.full(len(ends), -1, dtype=np.int64)
+    context = np.full(len(ends), -1, dtype=np.int64)
+    for number, (first, last) in enumerate(parts):
+        words = np.arange(first, last)
+        left = ends[words] - sizes[words] - (ends[first - 1] if first else -ends[-1])
+        right = ends[last - 1] - ends[words] + (0 if last < len(ends) else ends[-1])
+        here = np.minimum(left, right)
+        better = here > context[words]
+        best[words[better]], context[words[better]] = number, here[better]
+    return best
+
+
+NOTHING = -1
 QUIET = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
 
 

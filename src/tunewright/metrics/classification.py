@@ -19,6 +19,13 @@ def softmax(logits: Floats) -> Floats:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
+def log_softmax(logits: Floats) -> Floats:
+    """(N, C) logits to (N, C) log-probabilities; nothing underflows."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    logged: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return logged
+
+
 def sigmoid(logits: Floats) -> Floats:
     """(N, C) logits to probabilities; neither tail is rounded away."""
     small = np.exp(-np.abs(logits))

@@ -1,4 +1,4 @@
-"""Feature extraction: the encoder stays as it is; only a linear head on its features is trained."""
+"""Feature extraction: the encoder stays as it is; only a head on its features is trained."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from .base import Defaults, ParameterGroup, Scale, Strategy, split_by_decay, trainable
+from .base import Defaults, ParameterGroup, Rates, Scale, Strategy, split_by_decay, trainable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,15 +16,26 @@ if TYPE_CHECKING:
 
 
 class FeatureExtraction(Strategy):
-    """Runs the encoder once over the data and fits the head to convergence: the cheapest strategy there is."""
+    """Runs the encoder once over the data and trains the head alone: the cheapest strategy there is.
+
+    A linear head on whole texts is solved to convergence; heads that answer token by token go through the loop.
+    """
 
     kind: Literal["feature_extraction"] = "feature_extraction"
-    head_only: ClassVar[bool] = True
+    frozen_bottom: ClassVar[bool] = True
     regularisation: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
         min_length=1,
-        description="L2 strengths tried on the standardised features; validation chooses",
+        description="L2 strengths tried on the standardised features of classifiers; validation chooses",
     )
+
+    def solves(self, task: Task) -> bool:
+        return task.kind == "sequence_classification"
+
+    def unread(self, task: Task) -> dict[str, str]:
+        if not self.solves(task) and self.regularisation != type(self).model_fields["regularisation"].default:
+            return {"regularisation": f"the head of {task.kind} is trained in the loop (training.weight_decay)"}
+        return {}
 
     def refuses(self, model_config: Any, task: Task) -> str | None:
         if getattr(task, "pooling", None) == "model":
@@ -35,15 +46,16 @@ class FeatureExtraction(Strategy):
         return None
 
     def defaults(self, scale: Scale) -> Defaults:
-        """The head's solver (L-BFGS) has no rate, epochs or batches; `training` is refused for it but for the seed."""
-        return Defaults(1.0, 1.0, 64)
+        """Of the loop: a linear layer takes a high rate, and cached features make epochs cheap."""
+        return Defaults(round(2e-3 * scale.narrowness, 6), scale.epochs(10, 30), scale.batch_size)
 
     def apply(self, model: nn.Module, task: Task) -> nn.Module:
-        model.requires_grad_(False)
-        model.head.requires_grad_(True)
+        from ..heads import head_names
+
+        head = head_names(model)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name in head)
         return model
 
-    def groups(
-        self, model: nn.Module, layers: Layers, learning_rate: float, weight_decay: float
-    ) -> list[ParameterGroup]:
-        return split_by_decay("head", trainable(model), learning_rate, weight_decay)
+    def groups(self, model: nn.Module, layers: Layers, rates: Rates) -> list[ParameterGroup]:
+        return split_by_decay("head", trainable(model), rates.learning_rate, rates.weight_decay)

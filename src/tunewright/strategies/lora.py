@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ..errors import ConfigError, suggest
-from .base import Defaults, ParameterGroup, Scale, Strategy, head_and_body
-from .full import epochs_for
+from .base import Defaults, ParameterGroup, Rates, Scale, Strategy, head_and_body
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,118 +15,133 @@ if TYPE_CHECKING:
     from ..layers import Layers
     from ..tasks.base import Task
 
-ATTENTION = ("attention", "attn", "self_attn", "SelfAttention")
+Targets = Literal["attention", "all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)]
+Rank = Annotated[int, Field(ge=1)]
 
 
-class LoRA(Strategy):
-    """Trains low-rank factors of the attention matrices and the head: under 3 % of a small encoder."""
+class LowRank(Strategy):
+    """What LoRA and QLoRA have in common."""
 
-    kind: Literal["lora"] = "lora"
     r: int = Field(16, ge=1, description="rank (Hu et al. 2021, section 7.2: 8 is enough for much larger models)")
     alpha: float | None = Field(None, gt=0, description="the update is scaled by alpha / r; default: 2 r")
     dropout: float = Field(0.05, ge=0, lt=1, description="on the factors' input (QLoRA paper, section 4)")
-    targets: Literal["attention", "all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+    targets: Targets = Field(
         "attention", description="attention matrices; all linear layers but the head; or names such as query, value"
     )
     bias: Literal["none", "all", "lora_only"] = "none"
     use_dora: bool = Field(False, description="DoRA (Liu et al. 2024): magnitude and direction apart")
     use_rslora: bool = Field(False, description="scale by alpha / sqrt(r) (Kalajdzievski 2023)")
-    merge: bool = Field(False, description="save merged weights, which load without PEFT, in place of the adapter")
+    rank_pattern: dict[str, Rank] = Field(default_factory=dict, description="another rank for layers by name or regex")
+    alpha_pattern: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict, description="another alpha for layers by name or regex"
+    )
 
-    def defaults(self, scale: Scale) -> Defaults:
-        """Ten times the rate of full fine-tuning (Hu et al. 2021, table 9: 4e-4 to 5e-4 for RoBERTa-base)."""
-        batch_size = 16 if scale.num_rows < 20_000 else 32
-        rate = 5e-4 * 768 / max(scale.hidden_size, 192)
-        return Defaults(round(rate, 6), epochs_for(scale.num_rows, batch_size, 4, 10), batch_size)
-
-    def apply(self, model: nn.Module, task: Task) -> nn.Module:
-        """Wraps the encoder of a pooled model, or the whole of one with its own head (kept trainable by PEFT)."""
+    def adapt(self, model: nn.Module, task: Task, init: Any = True, **settings: Any) -> nn.Module:
+        """The model with the factors in it."""
         import peft
 
-        pooled = hasattr(model, "encoder") and hasattr(model, "pooling")
-        inner: Any = model.encoder if pooled else model
-        config = peft.LoraConfig(
-            task_type=peft.TaskType.FEATURE_EXTRACTION if pooled else peft.TaskType.SEQ_CLS,
+        from ..heads import encoder_of
+        from .peft import wrap
+
+        return wrap(
+            model,
+            task,
+            peft.LoraConfig,
             r=self.r,
             lora_alpha=self.alpha or 2 * self.r,
             lora_dropout=self.dropout,
-            target_modules=self.modules(inner),
+            target_modules=self.modules(encoder_of(model)),
             bias=self.bias,
             use_dora=self.use_dora,
             use_rslora=self.use_rslora,
-            modules_to_save=None if pooled else head_modules(inner),
+            rank_pattern=dict(self.rank_pattern),
+            alpha_pattern=dict(self.alpha_pattern),
+            init_lora_weights=init,
+            **settings,
         )
-        wrapped = peft.get_peft_model(inner, config)
-        if not pooled:
-            return wrapped
-        model.encoder = wrapped
-        return model
 
     def modules(self, model: nn.Module) -> list[str]:
-        """Full names of the linear layers to change, inside the blocks, so that no head is among them."""
-        from torch import nn
+        """Full names of the layers to change."""
+        from .peft import ATTENTION, choose_modules, linear_modules
 
-        from ..layers import block_list
-
-        prefix, _ = block_list(model)
-        linear = [
-            name
-            for name, module in model.named_modules()
-            if name.startswith(f"{prefix}.") and (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D")
-        ]
         if self.targets == "all-linear":
-            return linear
-        wanted = ATTENTION if self.targets == "attention" else self.targets
-        chosen = [name for name in linear if any(part in wanted for part in name.split("."))]
-        if not chosen:
-            ends = {name.rsplit(".", 1)[-1] for name in linear}
-            raise ConfigError(
-                f"no layer is called {', '.join(map(repr, wanted))}",
-                where="strategy.targets",
-                fix=suggest(wanted[0], ends | {"attention", "all-linear"}),
-            )
-        return chosen
+            return linear_modules(model)
+        return choose_modules(model, ATTENTION if self.targets == "attention" else tuple(self.targets))
 
-    def groups(
-        self, model: nn.Module, layers: Layers, learning_rate: float, weight_decay: float
-    ) -> list[ParameterGroup]:
-        return head_and_body(model, layers, learning_rate, learning_rate, weight_decay)
+    def defaults(self, scale: Scale) -> Defaults:
+        """Ten times the rate of full fine-tuning (Hu et al. 2021, table 9: 4e-4 to 5e-4 for RoBERTa-base)."""
+        return Defaults(round(5e-4 * scale.narrowness, 6), scale.epochs(4, 10), scale.batch_size)
+
+    def groups(self, model: nn.Module, layers: Layers, rates: Rates) -> list[ParameterGroup]:
+        return head_and_body(model, layers, rates)
+
+
+class LoRA(LowRank):
+    """Trains low-rank factors of the attention matrices and the head: under 3 % of a small encoder."""
+
+    kind: Literal["lora"] = "lora"
+    init: Literal["default", "gaussian", "orthogonal", "pissa", "olora"] = Field(
+        "default", description="of the factors; pissa (Meng et al. 2024) and olora start from the weights' own factors"
+    )
+    merge: bool = Field(False, description="save merged weights, which load without PEFT, in place of the adapter")
+
+    @model_validator(mode="after")
+    def refuse_unconvertible(self) -> Self:
+        """An adapter that starts from the weights' own factors is saved as a plain one of twice the rank."""
+        if self.init in ("pissa", "olora") and (self.use_dora or self.use_rslora or self.rank_pattern):
+            raise ValueError(f"init: {self.init} can't be had with use_dora, use_rslora or rank_pattern")
+        if self.init == "orthogonal" and self.r % 2:
+            raise ValueError("init: orthogonal needs an even r")
+        return self
+
+    def apply(self, model: nn.Module, task: Task) -> nn.Module:
+        from ..heads import encoder_of
+
+        changed = self.adapt(model, task, init={"default": True}.get(self.init, self.init))
+        if self.init in ("pissa", "olora"):
+            inner: Any = encoder_of(changed)
+            inner.initial_adapter = {k: v.detach().clone() for k, v in adapter_state(inner).items()}
+        return changed
 
     def save(self, model: nn.Module, folder: Path) -> str:
-        from ..heads import PooledClassifier, save_full, save_head
+        from ..heads import encoder_of, save_full
+        from .peft import merged, save_adapter
 
         if self.merge:
             save_full(merged(model), folder)
             return "full"
-        inner: Any = model.encoder if isinstance(model, PooledClassifier) else model
-        inner.save_pretrained(folder, safe_serialization=True)
-        if isinstance(model, PooledClassifier):
-            save_head(model, folder)
+        save_adapter(model, folder)
+        inner: Any = encoder_of(model)
+        if hasattr(inner, "initial_adapter"):
+            convert(inner, folder)
         return "adapter"
 
 
-def head_modules(model: Any) -> list[str]:
-    """What a model's own head consists of, and any part that its checkpoint lacked.
+def adapter_state(inner: Any) -> dict[str, Any]:
+    from peft import get_peft_model_state_dict
 
-    PEFT by itself trains and saves only `classifier` or `score`: the rest of the head (DistilBERT's pre_classifier,
-    ModernBERT's head, a new pooler) would stay random, and be another random one after reloading (FINDINGS 7).
+    state: dict[str, Any] = get_peft_model_state_dict(inner)
+    return state
+
+
+def convert(inner: Any, folder: Path) -> None:
+    """Rewrites an adapter whose base was changed at the start as a plain one on the unchanged base.
+
+    W + s (B A - B0 A0) is [B, B0] [A; -A0], of twice the rank (Meng et al. 2024, section 3).
     """
-    head = [
-        name for name, child in model.named_children() if name != model.base_model_prefix and list(child.parameters())
-    ]
-    return [*head, "pooler"] if any("pooler" in name for name in model.new_parameters) else head
+    import torch
+    from safetensors.torch import save_file
 
+    from ..files import read_json, write_json
 
-def merged(model: nn.Module) -> nn.Module:
-    """A copy of the model whose matrices contain their updates; the logits are equal up to rounding."""
-    import copy
-
-    from ..heads import PooledClassifier
-
-    model = copy.deepcopy(model)
-    inner: Any = model.encoder if isinstance(model, PooledClassifier) else model
-    whole = inner.merge_and_unload()
-    if not isinstance(model, PooledClassifier):
-        return whole
-    model.encoder = whole
-    return model
+    state, first = adapter_state(inner), inner.initial_adapter
+    for name, value in list(state.items()):
+        if "lora_A" in name:
+            state[name] = torch.cat([value, -first[name].to(value.device)], dim=0)
+        elif "lora_B" in name:
+            state[name] = torch.cat([value, first[name].to(value.device)], dim=1)
+    save_file({k: v.detach().contiguous().cpu() for k, v in state.items()}, folder / "adapter_model.safetensors")
+    config = read_json(folder / "adapter_config.json")
+    config |= {"r": 2 * config["r"], "lora_alpha": 2 * config["lora_alpha"], "init_lora_weights": True}
+    config["alpha_pattern"] = {name: 2 * value for name, value in config.get("alpha_pattern", {}).items()}
+    write_json(folder / "adapter_config.json", config)

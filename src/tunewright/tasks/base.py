@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
+
+import numpy as np
 
 from ..component import Component
+from ..data import columns
 from ..data.columns import Roles
+from ..data.row import Row
 from ..data.table import Table
+
+__all__ = ["Batch", "Encoded", "Features", "Loss", "Metric", "Prediction", "Row", "Task"]
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,17 +25,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One row that has a meaning. `number` is its number in the file, as a person counts."""
-
-    number: int
-    text: tuple[str, ...]
-    label: Any = None
-
-
-@dataclass(frozen=True, slots=True)
 class Features:
-    """What the model is fed for (a part of) one row.
+    """What the model is fed for one row.
 
     Args:
         row: index of the row in its split.
@@ -36,6 +34,9 @@ class Features:
         types: token type ids of the windows, or None where the model has none.
         label: as the loss wants it; None where unknown.
         truncated: tokens that did not fit.
+        places: for each window what its T tokens stand for in the row: (T,) word numbers or (T, 2) character
+            offsets, -1 where nothing is answered; None for tasks that answer for the row as a whole.
+        num_words: of the row, where `places` speaks of words.
     """
 
     row: int
@@ -43,6 +44,8 @@ class Features:
     types: list[list[int]] | None
     label: Any
     truncated: int = 0
+    places: list[Any] | None = None
+    num_words: int = 0
 
     @property
     def length(self) -> int:
@@ -58,29 +61,47 @@ class Batch:
     """Features as tensors.
 
     Args:
-        rows: index in the split of each of the B rows.
+        features: the B rows' features.
         inputs: what the model takes; (W, T) each, W windows, T tokens.
-        labels: (B,) or (B, C), or None.
+        labels: (B,) or (B, C) a row, (W, T) a token, (W, 2) a span; or None.
         owners: (W,) which of the B rows a window belongs to, or None where W = B.
-        num_tokens: real tokens, without padding.
     """
 
-    rows: list[int]
+    features: Sequence[Features]
     inputs: dict[str, Tensor]
     labels: Tensor | None
-    owners: Tensor | None
-    num_tokens: int
+    owners: Tensor | None = None
+
+    @property
+    def rows(self) -> list[int]:
+        """Index in the split of each row."""
+        return [item.row for item in self.features]
+
+    @property
+    def num_tokens(self) -> int:
+        """Real tokens, without padding."""
+        return sum(item.num_tokens for item in self.features)
 
     def to(self, device: Any) -> Batch:
         move = lambda tensor: None if tensor is None else tensor.to(device, non_blocking=True)  # noqa: E731
         inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
-        return Batch(self.rows, inputs, move(self.labels), move(self.owners), self.num_tokens)
+        return Batch(self.features, inputs, move(self.labels), move(self.owners))
 
 
 class Loss(NamedTuple):
     """A loss summed over the scored items of a batch."""
 
     sum: Tensor
+
+
+class Prediction(Protocol):
+    """What every task's typed prediction can do."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+
+    def line(self, text: tuple[str, ...]) -> str:
+        """For a terminal: the answer, tab, how sure, tab, the text."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +114,10 @@ class Metric:
 
 @dataclass(frozen=True)
 class Encoded:
-    """The features of a split, and what encoding did to it."""
+    """The features of a split, and what encoding could not do with it (a phrase for each kind, and how often)."""
 
     features: list[Features]
+    faults: Counter[str] = field(default_factory=Counter)
     lengths: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -110,11 +132,13 @@ class Task(Component):
     """The contract of a task. Every method is pure; what is learned from data comes back as a new task."""
 
     home: ClassVar[str] = "tasks"
+    by_words: ClassVar[bool] = False  # whether texts are given to the tokenizer word by word
+    peft_type: ClassVar[str]  # PEFT's name for models with this task's head
 
     @classmethod
     @abstractmethod
-    def infer(cls, table: Table) -> bool:
-        """Whether these columns can be this task's data."""
+    def infer(cls, table: Table) -> int:
+        """How well these columns fit this task: 0 not at all, 1 they can, 2 they are made for it."""
 
     @abstractmethod
     def roles(
@@ -122,13 +146,21 @@ class Task(Component):
     ) -> Roles:
         """What the table's columns are for."""
 
+    def match(self, table: Table, roles: Roles, labelled: bool = True) -> Roles:
+        """The same roles in another file, whose columns may have other names."""
+        return columns.reassign(table, roles, labelled=labelled)
+
     @abstractmethod
-    def learn_form(self, table: Table, roles: Roles) -> Self:
-        """What the form of the labels says (one or several a row); before any row is read."""
+    def learn_form(self, table: Table, roles: Roles, names: Sequence[str] | None) -> Self:
+        """What the form of the labels says (one or several a row, the tag scheme); before any row is read."""
 
     @abstractmethod
     def read(self, table: Table, index: int, roles: Roles, names: Sequence[str] | None, labelled: bool) -> Row | str:
         """One row, or the reason why it is unusable. Raises DataError where its form is wrong."""
+
+    @abstractmethod
+    def ask(self, number: int, given: Any) -> Row:
+        """A row without label from what a person wants answered: a text, or several parts of one."""
 
     def unread(self) -> dict[str, str]:
         """Fields that were set but have no effect in this combination, each with the reason (C1)."""
@@ -139,12 +171,24 @@ class Task(Component):
         """What splits keep in proportion."""
 
     @abstractmethod
+    def counted(self, row: Row) -> Sequence[str]:
+        """What the ledger counts of a row's label."""
+
+    @abstractmethod
     def learn(self, rows: Sequence[Row], source: str, roles: Roles, names: Sequence[str] | None) -> Self:
         """What is fitted on the training rows (the label names), and nothing else (D8)."""
 
     @abstractmethod
     def check(self, rows: Sequence[Row], source: str, roles: Roles) -> None:
         """Raises DataError where a split can't be scored by what training knows."""
+
+    @abstractmethod
+    def summary(self) -> str:
+        """What was learned and settled, in a few words for the terminal."""
+
+    def max_length(self, source: Source) -> int:
+        """Tokens that are read at once where nobody says otherwise."""
+        return source.max_length
 
     @abstractmethod
     def encode(self, rows: Sequence[Row], tokenizer: Any, max_length: int) -> Encoded:
@@ -159,12 +203,16 @@ class Task(Component):
         """() the number of scored items: rows, tokens or pairs. Needs no forward pass."""
 
     @abstractmethod
-    def build(self, source: Source) -> nn.Module:
-        """The model for this task, with fp32 weights; new parts drawn from torch's seeded generator."""
+    def build(self, source: Source, **load: Any) -> nn.Module:
+        """The model for this task, with fp32 weights; new parts drawn from torch's seeded generator.
 
-    @abstractmethod
+        Args:
+            load: what a strategy adds to loading (`Strategy.load_kwargs`).
+        """
+
     def settle(self, source: Source, head_only: bool) -> Self:
         """Resolves what depends on the model (pooling: auto) before it is loaded."""
+        return self
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
@@ -174,17 +222,25 @@ class Task(Component):
     def predict(self, model: nn.Module, batch: Batch) -> list[Any]:
         """The raw output per row of the batch (numpy), as `decode` and `score` take it."""
 
-    @abstractmethod
-    def tune(self, outputs: Sequence[Any], references: Sequence[Any]) -> Self:
+    def tune(self, outputs: Sequence[Any], rows: Sequence[Row]) -> Self:
         """Decision parameters chosen on validation (thresholds), saved with the model."""
+        return self
 
     @abstractmethod
-    def score(self, outputs: Sequence[Any], references: Sequence[Any]) -> dict[str, Any]:
-        """Scores by name; includes `loss` and the main metric."""
+    def score(self, outputs: Sequence[Any], rows: Sequence[Row]) -> dict[str, Any]:
+        """Scores by name; the main metric among them, and `loss` where the outputs tell it."""
 
     @abstractmethod
-    def decode(self, output: Any) -> Any:
+    def decode(self, output: Any, row: Row) -> Prediction:
         """A raw output as a typed prediction."""
+
+    @abstractmethod
+    def verdict(self, row: Row, said: Any) -> dict[str, Any]:
+        """A labelled row beside what was predicted for it, for predictions/SPLIT.jsonl."""
+
+    def distance(self, first: Any, second: Any) -> float:
+        """How far two raw outputs of one row lie apart: the largest difference of a logit."""
+        return float(np.abs(np.asarray(first) - np.asarray(second)).max(initial=0.0))
 
     @property
     @abstractmethod

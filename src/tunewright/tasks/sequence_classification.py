@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -48,9 +48,18 @@ class Classification:
             return {"labels": list(self.labels), "probabilities": self.probabilities}
         return {"label": self.label, "probability": self.probability, "probabilities": self.probabilities}
 
+    def line(self, text: tuple[str, ...]) -> str:
+        shown = " | ".join(text)
+        if self.label is not None:
+            return f"{self.label}\t{self.probability:.3f}\t{shown}"
+        chosen = ", ".join(f"{name} {self.probabilities[name]:.3f}" for name in self.labels) or "-"
+        return f"{chosen}\t{shown}"
+
 
 class SequenceClassification(Task):
     """One label a text, or several; on a pair of texts too."""
+
+    peft_type: ClassVar[str] = "SEQ_CLS"
 
     kind: Literal["sequence_classification"] = "sequence_classification"
     labels: tuple[str, ...] | None = Field(None, description="in the order of the logits; learned from train")
@@ -65,15 +74,15 @@ class SequenceClassification(Task):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Szegedy et al. 2016, section 7")
 
     @classmethod
-    def infer(cls, table: Table) -> bool:
-        return len(table.columns) > 1
+    def infer(cls, table: Table) -> int:
+        return int(len(table.columns) > 1)
 
     def roles(
         self, table: Table, text: Sequence[str] | None, label: Sequence[str] | None, delimiter: str | None
     ) -> Roles:
         return columns.assign(table, text, label, delimiter)
 
-    def learn_form(self, table: Table, roles: Roles) -> Self:
+    def learn_form(self, table: Table, roles: Roles, names: Sequence[str] | None) -> Self:
         lists = columns.facts(table, roles.label[0]).lists
         several = len(roles.label) > 1 or roles.delimiter is not None or lists
         return self.model_copy(update={"multi_label": several if self.multi_label is None else self.multi_label})
@@ -94,6 +103,9 @@ class SequenceClassification(Task):
             return labels.several(table, index, roles, names)
         return labels.single(table, index, roles.label[0], names)
 
+    def ask(self, number: int, given: Any) -> Row:
+        return Row(number, (given,) if isinstance(given, str) else tuple(given))
+
     def unread(self) -> dict[str, str]:
         found = {}
         if self.thresholds is not None and not self.multi_label:
@@ -106,7 +118,7 @@ class SequenceClassification(Task):
         return row.label if not self.multi_label else (row.label[0] if row.label else "")
 
     def learn(self, rows: Sequence[Row], source: str, roles: Roles, names: Sequence[str] | None) -> Self:
-        counts = Counter(label for row in rows for label in self.labels_of(row))
+        counts = Counter(label for row in rows for label in self.counted(row))
         where = f"{source}, column {' and '.join(map(repr, roles.label))}"
         if not counts:
             what = f"0 of {len(rows)} rows have a label: nothing is supervised"
@@ -147,7 +159,7 @@ class SequenceClassification(Task):
         assert self.labels is not None
         known, column = set(self.labels), " and ".join(map(repr, roles.label))
         for row in rows:
-            for label in self.labels_of(row):
+            for label in self.counted(row):
                 if label not in known:
                     fix = f"correct it ({suggest(label, known)}), or add rows with it to the training data"
                     raise DataError(
@@ -156,8 +168,11 @@ class SequenceClassification(Task):
                         fix=fix,
                     )
 
-    def labels_of(self, row: Row) -> tuple[str, ...]:
+    def counted(self, row: Row) -> tuple[str, ...]:
         return row.label if self.multi_label else (row.label,)
+
+    def summary(self) -> str:
+        return f"{len(self.labels or ())} labels; pooling: {self.pooling}"
 
     def encode(self, rows: Sequence[Row], tokenizer: Any, max_length: int) -> Encoded:
         encoder = TextEncoder(tokenizer, max_length, self.long_text, self.window_overlap)
@@ -185,9 +200,7 @@ class SequenceClassification(Task):
         inputs, owners = pad(features, tokenizer)
         known = features[0].label is not None
         targets = torch.from_numpy(np.array([item.label for item in features], dtype=np.int64)) if known else None
-        return Batch(
-            [item.row for item in features], inputs, targets, owners, sum(item.num_tokens for item in features)
-        )
+        return Batch(features, inputs, targets, owners)
 
     def weight(self, batch: Batch) -> Tensor:
         assert batch.labels is not None
@@ -210,7 +223,7 @@ class SequenceClassification(Task):
         pooling = source.sentence_pooling or ("mean" if head_only else "model")
         return self.model_copy(update={"pooling": pooling})
 
-    def build(self, source: Source) -> nn.Module:
+    def build(self, source: Source, **load: Any) -> nn.Module:
         from ..heads import PooledClassifier, drop_pooler
         from ..models import load_model
 
@@ -218,8 +231,8 @@ class SequenceClassification(Task):
         names = {"id2label": dict(enumerate(self.labels)), "label2id": {n: i for i, n in enumerate(self.labels)}}
         problem = "multi_label_classification" if self.multi_label else "single_label_classification"
         if self.pooling == "model":
-            return load_model(source, "AutoModelForSequenceClassification", problem_type=problem, **names)
-        encoder = drop_pooler(load_model(source, "AutoModel", **names))
+            return load_model(source, "AutoModelForSequenceClassification", problem_type=problem, **names, **load)
+        encoder = drop_pooler(load_model(source, "AutoModel", **names, **load))
         rate = getattr(source.config, "hidden_dropout_prob", None) or 0.0
         return PooledClassifier(encoder, len(self.labels), self.pooling, rate)
 
@@ -243,20 +256,22 @@ class SequenceClassification(Task):
     def predict(self, model: nn.Module, batch: Batch) -> list[Any]:
         return list(self.logits(model, batch).float().cpu().numpy())
 
-    def tune(self, outputs: Sequence[Any], references: Sequence[Any]) -> Self:
+    def tune(self, outputs: Sequence[Any], rows: Sequence[Row]) -> Self:
         if not self.multi_label or self.thresholds is not None:
             return self
-        found = metrics.best_thresholds(np.stack(outputs).astype(np.float64), np.stack(references))
+        targets = np.stack([self.target(row) for row in rows])
+        found = metrics.best_thresholds(np.stack(outputs).astype(np.float64), targets)
         return self.model_copy(update={"thresholds": tuple(found)})
 
-    def score(self, outputs: Sequence[Any], references: Sequence[Any]) -> dict[str, Any]:
+    def score(self, outputs: Sequence[Any], rows: Sequence[Row]) -> dict[str, Any]:
         names = self.labels or ()
         logits = np.stack(outputs).astype(np.float64)
+        targets = np.stack([self.target(row) for row in rows])
         if self.multi_label:
-            return metrics.multi_label(logits, np.stack(references), names, self.thresholds or (0.5,) * len(names))
-        return metrics.single_label(logits, np.asarray(references), names)
+            return metrics.multi_label(logits, targets, names, self.thresholds or (0.5,) * len(names))
+        return metrics.single_label(logits, targets, names)
 
-    def decode(self, output: Any) -> Classification:
+    def decode(self, output: Any, row: Row) -> Classification:
         names = self.labels or ()
         logits = np.asarray(output, dtype=np.float64)
         values = (metrics.sigmoid if self.multi_label else metrics.softmax)(logits)
@@ -267,6 +282,11 @@ class SequenceClassification(Task):
             return Classification(None, chosen, None, probabilities)
         best = int(values.argmax())
         return Classification(names[best], (names[best],), float(values[best]), probabilities)
+
+    def verdict(self, row: Row, said: Classification) -> dict[str, Any]:
+        if said.label is None:
+            return {"label": list(row.label), "predicted": list(said.labels), "probabilities": said.probabilities}
+        return {"label": row.label, "predicted": said.label, "probability": said.probability}
 
     @property
     def metric(self) -> Metric:

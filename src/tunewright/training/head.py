@@ -16,17 +16,18 @@ from .state import State, better
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ..tasks.base import Task
+    from ..tasks.base import Row, Task
 
 ITERATIONS = 1000  # L-BFGS ends by its tolerance long before
 
 
 @dataclass(frozen=True)
 class Split:
-    """features: (N, d) fp32; targets: what the task's loss wants, N of them."""
+    """features: (N, d) fp32; targets: what the task's loss wants, N of them; rows: as the task scores them."""
 
     features: NDArray[np.float32]
     targets: Sequence[Any]
+    rows: Sequence[Row]
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,8 @@ def evaluate(fitted: Fitted, task: Task, validation: Split) -> dict[str, Any]:
     import torch
 
     logits = torch.from_numpy(validation.features) @ fitted.weight.T + fitted.bias
-    outputs, references = list(logits.numpy()), validation.targets
-    scores = task.tune(outputs, references).score(outputs, references)
+    outputs = list(logits.numpy())
+    scores = task.tune(outputs, validation.rows).score(outputs, validation.rows)
     return {name: value for name, value in scores.items() if isinstance(value, int | float)}
 
 

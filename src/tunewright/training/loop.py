@@ -24,6 +24,7 @@ from . import optim
 from .callbacks import Callback
 from .checkpoint import Checkpoint, Checkpoints
 from .precision import Precision
+from .prefix import Cached, PrefixCache, rest
 from .signals import StopRequest
 from .state import State, best_evaluation
 
@@ -82,7 +83,10 @@ class Loop:
     evaluate: Evaluate | None
     callbacks: Sequence[Callback]
     state: State
+    cache: PrefixCache | None = None
     saved_step: int | None = None
+    phase: int | None = None  # the step at which the present set of trainable groups began
+    cached: Cached | None = None
     optimizer: Any = field(init=False)
     wrapped: Any = field(init=False)
     scaler: Any = field(init=False)
@@ -93,7 +97,7 @@ class Loop:
         self.lengths = np.asarray(self.data.encoded.lengths)
         self.steps_of = lru_cache(maxsize=2)(self.steps_of_epoch)
         self.parameters = [value for group in self.groups for value in group.parameters.values()]
-        self.wrapped = self.accelerator.prepare(self.model)
+        self.wrapped = self.model
         self.optimizer = optim.adamw(self.groups)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.name == "fp16")
 
@@ -146,9 +150,14 @@ class Loop:
 
     def step(self) -> None:
         """One optimizer step."""
+        self.enter_phase()
         self.wrapped.train()
-        factor = optim.schedule_factor(self.state.step, self.plan.total_steps, self.plan.warmup, self.plan.schedule)
-        rates = optim.set_rates(self.optimizer, factor)
+        if self.cache is not None:
+            rest(self.model)
+        plan = self.plan
+        factor = optim.schedule_factor(self.state.step, plan.total_steps, plan.warmup, plan.schedule)
+        warm = optim.warmup_steps(plan.total_steps, plan.warmup)
+        rates = optim.set_rates(self.optimizer, factor, self.state.step, warm)
         started = time.perf_counter()
         batches, share = self.batches()
         self.seed_step()
@@ -161,6 +170,28 @@ class Loop:
         self.scaler.update()
         self.state.step += 1
         self.log(loss, norm, rates, batches, time.perf_counter() - started)
+
+    def enter_phase(self) -> None:
+        """Lets train what may train at this step: a pure function of the step, so that a resume needs nothing (R12)."""
+        starts = sorted({group.start for group in self.groups})
+        phase = max((start for start in starts if start <= self.state.step), default=0)
+        if phase == self.phase:
+            return
+        self.phase = phase
+        self.model.requires_grad_(False)
+        for group in self.groups:
+            for parameter in group.parameters.values() if group.start <= phase else ():
+                parameter.requires_grad_(True)
+        end = min((start for start in starts if start > phase), default=self.plan.total_steps)
+        self.fill_cache((end - phase) / self.plan.steps_per_epoch)
+        self.accelerator.free_memory()  # DDP knows only what required gradients when it was made
+        self.wrapped = self.accelerator.prepare(self.model)
+
+    def fill_cache(self, passes: float) -> None:
+        """Runs the frozen bottom once for the coming passes, where that pays."""
+        if self.cache is not None:
+            main, wait = self.accelerator.is_main_process, self.accelerator.wait_for_everyone
+            self.cached = self.cache.get(self.model, passes, main, wait)
 
     def batches(self) -> tuple[list[Batch], float]:
         """This process's micro-batches of the coming step, and 1, or 0 where a short step left it without rows."""
@@ -184,12 +215,18 @@ class Loop:
         total = torch.zeros((), device=self.device)
         for place, batch in enumerate(batches):
             with self.syncing(place == len(batches) - 1):
-                with self.precision.autocast(self.device):
+                with self.precision.autocast(self.device), self.serving(batch):
                     loss = self.task.loss(self.wrapped, batch).sum * share
                 # DDP averages gradients over processes; times their number makes it the sum again
                 self.scaler.scale(loss / count * self.accelerator.num_processes).backward()
             total += loss.detach()
         return self.summed(total) / count
+
+    def serving(self, batch: Batch) -> Any:
+        """Skips the frozen blocks where their hidden states are known."""
+        import contextlib
+
+        return contextlib.nullcontext() if self.cached is None else self.cached.serving(batch)
 
     def syncing(self, last: bool) -> Any:
         """Gradients travel between processes with the last micro-batch only."""

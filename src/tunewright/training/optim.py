@@ -28,6 +28,7 @@ def adamw(groups: Sequence[ParameterGroup]) -> torch.optim.AdamW:
             "peak": group.learning_rate,
             "weight_decay": group.weight_decay,
             "title": group.name,
+            "start": group.start,
         }
         for group in groups
     ]
@@ -55,10 +56,18 @@ def warmup_steps(total: int, warmup: float) -> int:
     return math.ceil(total * warmup) if warmup < 1 else min(int(warmup), total)
 
 
-def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> dict[str, float]:
-    """Sets every group to its peak times `factor`; returns the rates by group title, for the log."""
+def set_rates(optimizer: torch.optim.Optimizer, factor: float, step: int, warm: int) -> dict[str, float]:
+    """Sets every group to its peak times `factor`; returns the rates by group title, for the log.
+
+    Args:
+        factor: of the whole run's schedule.
+        step: finished steps; a group that starts after them has no rate yet.
+        warm: steps over which a group that starts late climbs to the schedule's rate.
+    """
     for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * factor
+        since = step - group["start"]
+        own = min(1.0, (since + 1) / (warm + 1)) if group["start"] else 1.0
+        group["lr"] = group["peak"] * factor * own if since >= 0 else 0.0
     return {group["title"]: group["lr"] for group in optimizer.param_groups}
 
 

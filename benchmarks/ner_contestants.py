@@ -1,0 +1,96 @@
+"""The contestants of ner. Each runs in its own process: `python -m benchmarks.ner_contestants NAME JOB`.
+
+The two of the Trainer follow transformers' examples/pytorch/token-classification/run_ner.py: words are split into
+sub-words, the first of each carries the word's label, a batch is padded to its longest text.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .contenders import BEST_SETTINGS, EXAMPLE_SETTINGS, Parts, by_trainer, by_tunewright, seeded
+from .contest import BEST, EXAMPLE, OURS, ContestJob, answer
+from .jobs import perform
+
+Measured = dict[str, Any]
+Sentence = list[tuple[str, str]]  # (token, tag) of each word
+IGNORED = -100  # the label that the loss leaves out
+
+
+def read_sentences(path: Path) -> list[Sentence]:
+    """Token TAB tag, a blank line after each sentence; as a contestant that brings no reader of its own reads it."""
+    blocks = path.read_text(encoding="utf-8").strip().split("\n\n")
+    return [[(cells[0], cells[1]) for cells in (line.split("\t") for line in block.split("\n"))] for block in blocks]
+
+
+def example(job: ContestJob) -> Measured:
+    return trainer(job, EXAMPLE_SETTINGS)
+
+
+def trainer_best(job: ContestJob) -> Measured:
+    return trainer(job, BEST_SETTINGS)
+
+
+def trainer(job: ContestJob, settings: dict[str, Any]) -> Measured:
+    import transformers as hf
+
+    seeded(job)
+    train, test = read_sentences(Path(job.train)), read_sentences(Path(job.test))
+    labels = sorted({tag for sentence in train for _, tag in sentence})
+    tokenizer = hf.AutoTokenizer.from_pretrained(job.model)
+    parts = Parts(
+        model=hf.AutoModelForTokenClassification.from_pretrained(
+            job.model, id2label=dict(enumerate(labels)), label2id={label: at for at, label in enumerate(labels)}
+        ),
+        tokenizer=tokenizer,
+        collator=hf.DataCollatorForTokenClassification(tokenizer),
+        train=encode(train, tokenizer, labels),
+        test=encode(test, tokenizer, labels),
+    )
+    logits, measured = by_trainer(job, settings, parts)
+    answer(job, tags_of(logits, parts.test, labels))
+    return measured
+
+
+def encode(sentences: list[Sentence], tokenizer: Any, labels: list[str]) -> list[dict[str, Any]]:
+    """Features with labels at the first sub-word of each word, IGNORED elsewhere."""
+    words = [[token for token, _ in sentence] for sentence in sentences]
+    encoded = tokenizer(words, truncation=True, is_split_into_words=True)
+    return [
+        {
+            **{key: values[at] for key, values in encoded.items()},
+            "labels": aligned(encoded.word_ids(at), [labels.index(tag) for _, tag in sentence]),
+        }
+        for at, sentence in enumerate(sentences)
+    ]
+
+
+def aligned(words: list[int | None], labels: list[int]) -> list[int]:
+    """`words`: of each sub-word, the number of its word; None where it is a special token."""
+    before = [None, *words[:-1]]
+    return [IGNORED if word is None or word == last else labels[word] for word, last in zip(words, before, strict=True)]
+
+
+def tags_of(logits: Any, features: list[dict[str, Any]], labels: list[str]) -> list[list[str]]:
+    """A tag for each word that was not cut off. `logits`: (rows, T, labels), T of the longest row."""
+    best = logits.argmax(-1)
+    return [
+        [labels[found] for found, label in zip(row, feature["labels"], strict=False) if label != IGNORED]
+        for row, feature in zip(best.tolist(), features, strict=True)
+    ]
+
+
+def tunewright(job: ContestJob) -> Measured:
+    run, measured = by_tunewright(job)
+    lines = (run / "predictions" / "test.jsonl").read_text(encoding="utf-8").splitlines()
+    answer(job, [json.loads(line)["prediction"] for line in lines])
+    return measured
+
+
+CONTESTANTS = {EXAMPLE: example, BEST: trainer_best, OURS: tunewright}
+
+
+if __name__ == "__main__":
+    perform(CONTESTANTS, ContestJob)

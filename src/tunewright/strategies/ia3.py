@@ -1,0 +1,58 @@
+"""IA3: learned vectors that rescale keys, values and feed-forward activations (Liu et al. 2022), through PEFT."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from .base import Defaults, ParameterGroup, Rates, Scale, Strategy, head_and_body
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..layers import Layers
+    from ..tasks.base import Task
+
+KEYS_AND_VALUES = ("key", "value", "k_lin", "v_lin", "key_proj", "value_proj", "k_proj", "v_proj", "k", "v")
+FUSED = ("Wqkv", "c_attn", "query_key_value")  # keys and values in one matrix with the queries: rescaled together
+FEED_FORWARD = ("lin2", "wo", "down_proj", "c_proj", "Wo", "dense")
+
+
+class IA3(Strategy):
+    """Trains three vectors a block and the head: the fewest parameters that still reach every block."""
+
+    kind: Literal["ia3"] = "ia3"
+
+    def defaults(self, scale: Scale) -> Defaults:
+        """3e-3 for a width of 768 (Liu et al. 2022, section 3.3); vectors need more passes than matrices."""
+        return Defaults(round(3e-3 * scale.narrowness, 6), scale.epochs(5, 15), scale.batch_size)
+
+    def apply(self, model: nn.Module, task: Task) -> nn.Module:
+        import peft
+
+        from ..heads import encoder_of
+        from .peft import wrap
+
+        scaled, outputs = rescaled(encoder_of(model))
+        return wrap(model, task, peft.IA3Config, target_modules=[*scaled, *outputs], feedforward_modules=outputs)
+
+    def groups(self, model: nn.Module, layers: Layers, rates: Rates) -> list[ParameterGroup]:
+        """The head at a fifth of the vectors' rate: it is a matrix."""
+        return head_and_body(model, layers, rates, 0.2)
+
+    def save(self, model: nn.Module, folder: Path) -> str:
+        from .peft import save_adapter
+
+        return save_adapter(model, folder)
+
+
+def rescaled(model: Any) -> tuple[list[str], list[str]]:
+    """(layers whose output is rescaled, feed-forward layers whose input is): by their names in the blocks."""
+    from .peft import linear_modules
+
+    linear = linear_modules(model)
+    ends = {name: name.rsplit(".", 1)[-1] for name in linear}
+    keys = [name for name in linear if ends[name] in KEYS_AND_VALUES] or [n for n in linear if ends[n] in FUSED]
+    inside = [name for name in linear if not any("att" in part.lower() for part in name.split(".")[:-1])]
+    outputs = [name for name in inside if ends[name] in FEED_FORWARD and "intermediate" not in name]
+    return keys, outputs
