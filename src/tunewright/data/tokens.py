@@ -103,17 +103,14 @@ class WordEncoder:
     """Encodes texts that are given word by word.
 
     Args:
-        overlap: tokens that neighbouring windows share, at most; no word is cut in two.
+        overlap: tokens that neighbouring windows share, at most, and never more than half; no word is cut in two.
         every: whether all pieces of a word stand for it, or the first alone.
     """
 
     def __init__(self, tokenizer: Any, max_length: int, overlap: int, every: bool) -> None:
-        self.tokenizer, self.overlap, self.every = tokenizer, overlap, every
         plain = TextEncoder(tokenizer, max_length)
         self.prefix, self.suffix, self.room = plain.prefix, plain.suffix, plain.room
-        if overlap >= self.room:
-            what = f"{overlap} tokens leave no room in windows of {self.room}"
-            raise ConfigError(what, where="task.window_overlap", fix="lower it, or raise data.max_length")
+        self.tokenizer, self.overlap, self.every = tokenizer, min(overlap, self.room // 2), every
 
     def __call__(self, texts: Sequence[Sequence[str]]) -> list[EncodedWords]:
         distinct = list(dict.fromkeys(word for text in texts for word in text))

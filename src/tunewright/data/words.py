@@ -193,7 +193,7 @@ def spans_of_tags(
     if scheme == "plain":
         return tuple((place, place + 1, tag) for place, tag in enumerate(tags)), ()
     try:
-        spans, wrong = tagging.mended_spans(tags, scheme)  # type: ignore[arg-type]
+        spans, wrong = tagging.mended_spans(tags, scheme)
     except ValueError as error:
         fix = "write O, or a prefix and a type, as in B-person"
         raise DataError(f"column {column!r}: {error}", where=table.where(index), fix=fix) from None

@@ -25,25 +25,32 @@ def wrap(model: Any, task: Task, config_class: Any, **settings: Any) -> nn.Modul
 
     inner = encoder_of(model)
     kept = head_modules(inner) if inner is model else None
-    return rewrapped(model, inner, task, config_class, {**settings, "modules_to_save": kept})
+    # PEFT's own class for answering questions keeps token types from the model without a word; the general one does not
+    kind = None if task.peft_type == "QUESTION_ANS" else task.peft_type
+    return rewrapped(model, inner, kind, config_class, {**settings, "modules_to_save": kept})
 
 
 def wrap_prompt(model: Any, task: Task, config_class: Any, **settings: Any) -> nn.Module:
-    """The model behind virtual tokens. PEFT forgets the heads of such models: they train here and are saved beside."""
+    """The model behind virtual tokens. PEFT forgets the heads of such models: they train here and are saved beside.
+
+    It also keeps token types from such models where they answer questions or give features, here as wherever the
+    adapter is loaded.
+    """
     from ..heads import encoder_of, head_names, sizes
 
     inner, names = encoder_of(model), head_names(model)
-    head = [parameter for name, parameter in model.named_parameters() if name in names]
-    changed = rewrapped(model, inner, task, config_class, {**settings, **sizes(inner.config)})
-    for parameter in head:
-        parameter.requires_grad_(True)
+    head = {id(parameter) for name, parameter in model.named_parameters() if name in names}
+    changed = rewrapped(model, inner, task.peft_type, config_class, {**sizes(inner.config), **settings})
+    for name, parameter in changed.named_parameters():
+        if id(parameter) in head and "original_module" not in name:  # of those PEFT trains a copy, and never runs them
+            parameter.requires_grad_(True)
     return changed
 
 
-def rewrapped(model: Any, inner: Any, task: Task, config_class: Any, settings: dict[str, Any]) -> nn.Module:
+def rewrapped(model: Any, inner: Any, kind: str | None, config_class: Any, settings: dict[str, Any]) -> nn.Module:
     import peft
 
-    kind = task.peft_type if inner is model else "FEATURE_EXTRACTION"
+    kind = kind if inner is model else "FEATURE_EXTRACTION"
     wrapped = peft.get_peft_model(inner, config_class(task_type=kind, **settings))
     if inner is model:
         return wrapped

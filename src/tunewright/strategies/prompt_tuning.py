@@ -40,10 +40,16 @@ class PromptTuning(Strategy):
     def apply(self, model: nn.Module, task: Task) -> nn.Module:
         import peft
 
+        from ..heads import encoder_of
         from .peft import wrap_prompt
 
+        inner: Any = encoder_of(model)
         words = self.starting_words(model)
-        changed = wrap_prompt(model, task, peft.PromptTuningConfig, num_virtual_tokens=self.num_virtual_tokens)
+        shape = {
+            "num_virtual_tokens": self.num_virtual_tokens,
+            "token_dim": inner.get_input_embeddings().embedding_dim,  # ELECTRA's are narrower than its blocks
+        }
+        changed = wrap_prompt(model, task, peft.PromptTuningConfig, **shape)
         start(changed, words)
         return changed
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..tasks.base import Task
 
-HEADS = ("classifier", "score", "qa_outputs", "pre_classifier", "head", "pooler", "lm_head")  # stay out (FINDINGS 6)
+HEADS = ("classifier", "score", "qa_outputs", "pre_classifier", "head", ".*pooler", "lm_head")  # stay out (FINDINGS 6)
 
 
 class QLoRA(LowRank):
