@@ -58,9 +58,26 @@ def by_trainer(job: ContestJob, settings: dict[str, Any], parts: Parts) -> tuple
     )
     trained = trainer.train()
     trainer.save_model(str(Path(job.out) / "model"))
-    logits = trainer.predict(parts.test).predictions
+    logits = predictions(trainer, parts.test)
     arithmetic = "bf16" if settings.get("bf16") else "fp32"
     return logits, {"fit_seconds": trained.metrics["train_runtime"], "arithmetic": arithmetic}
+
+
+def predictions(trainer: Any, features: list[dict[str, Any]]) -> Any:
+    """Logits in the order of the features: an array, or a tuple of them.
+
+    With group_by_length the Trainer shuffles what it predicts, and answers in that order (`_get_eval_sampler`). So
+    like lengths are put together here, and the order is put back.
+    """
+    import numpy as np
+
+    if trainer.args.train_sampling_strategy != "group_by_length":
+        return trainer.predict(features).predictions
+    trainer.args.train_sampling_strategy = "sequential"
+    order = sorted(range(len(features)), key=lambda place: len(features[place]["input_ids"]), reverse=True)
+    found = trainer.predict([features[place] for place in order]).predictions
+    back = np.argsort(order)
+    return tuple(values[back] for values in found) if isinstance(found, tuple) else found[back]
 
 
 def by_tunewright(job: ContestJob) -> tuple[Path, dict[str, Any]]:

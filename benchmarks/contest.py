@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -23,12 +24,13 @@ from .table import Runs, Summary, shown
 
 PREDICTIONS = "predictions.json"  # in a job's `out`: what the contestant answered to the test set
 EXAMPLE, BEST, OURS = "example", "trainer-best", "tunewright"
-MEDIANS = ("process_seconds", "fit_seconds", "peak_memory_mb")
+MEDIANS = ("process_seconds", "cpu_seconds", "fit_seconds", "peak_memory_mb")
 CAPTION = (
     "seconds: median, the whole process from start to end: imports, reading, training, the saved model, the answers to "
-    "the test set. fit s: training alone, by each tool's own clock (Tunewright's holds its evaluations of the "
-    "validation set and its checkpoints). x example, x best: how many times as fast, by seconds. "
-    "MB: peak resident memory. Scores: median (range) on the test set, by one implementation."
+    "the test set. x example, x best: how many times as fast, by seconds. CPU s: of all threads; steadier than seconds "
+    "where others use the machine. fit s: training alone, by each tool's own clock (Tunewright's holds its evaluations "
+    "of the validation set and its checkpoints). MB: peak resident memory. "
+    "Scores: medians on the test set, by one implementation."
 )
 
 
@@ -59,7 +61,7 @@ class Contest:
         runs: of each, unless the user says otherwise.
         prepare: files in a folder, at most so many rows in each (None: all).
         score: scores by name, of a test file and the answers to it.
-        scores: those of them that the table shows.
+        scores: those of them that the table shows, the main one first.
     """
 
     name: str
@@ -78,16 +80,20 @@ def hold(contest: Contest, description: str | None, arguments: list[str]) -> int
     chosen = options(contest, description, arguments)
     console = Console(width=None if sys.stdout.isatty() else 160)
     names = [name for name in contest.titles if not chosen.only or name in chosen.only]
+    runs: Runs = {}
     try:
         with tempfile.TemporaryDirectory(prefix=f"tunewright-{contest.name}-") as work:
-            runs = compete(contest, Path(work), names, chosen.runs, chosen.limit, console)
+            for name, measured in compete(contest, Path(work), names, chosen.runs, chosen.limit):
+                runs.setdefault(name, []).append(measured)
+                told = f"{name}, run {len(runs[name])}: {line_of(measured, contest.scores)}"
+                console.print(f"[dim]{told}[/dim]", highlight=False)
+                write(chosen, runs, summarise(runs, contest.scores))  # hours may follow, and fail
     except (UnusableError, JobError) as error:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, UnusableError) else 1
-    summary = summarise(runs, contest.scores)
-    write(chosen.json, {"machine": machine(), "options": options_of(chosen), "summary": summary, "runs": runs})
     limited = f", AT MOST {chosen.limit} ROWS OF EACH SPLIT" if chosen.limit else ""
-    console.print(table_of(contest, summary, f"{contest.what}, {os.cpu_count()} CPU cores{limited}"))
+    title = f"{contest.what}, {os.cpu_count()} CPU cores{limited}"
+    console.print(table_of(contest, summarise(runs, contest.scores), title))
     console.print(f"every measurement: {chosen.json}", soft_wrap=True)
     return 0
 
@@ -103,26 +109,20 @@ def options(contest: Contest, description: str | None, arguments: list[str]) -> 
     return parser.parse_args(arguments)
 
 
-def options_of(chosen: argparse.Namespace) -> dict[str, Any]:
-    return {"runs": chosen.runs, "only": chosen.only, "limit": chosen.limit}
-
-
-def compete(contest: Contest, work: Path, names: Sequence[str], runs: int, limit: int | None, console: Console) -> Runs:
+def compete(
+    contest: Contest, work: Path, names: Sequence[str], runs: int, limit: int | None
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """A B C, A B C, ...: a machine that slows down slows all of them."""
     files, model = contest.prepare(work, limit), str(pretrained())
     train, validation, test = str(files.train), str(files.validation), str(files.test)
-    found: Runs = {name: [] for name in names}
     for seed in range(runs):
         for name in names:
             out = work / f"{name}-{seed}"
             job = ContestJob(train, validation, model, str(out), seed, contest.epochs, test)
             measured = run(name, job, contest.module)
             answers = json.loads((out / PREDICTIONS).read_text(encoding="utf-8"))
-            found[name].append({**measured, **contest.score(files.test, answers)})
-            console.print(
-                f"[dim]{name}, run {seed + 1}: {line_of(found[name][-1], contest.scores)}[/dim]", highlight=False
-            )
-    return found
+            shutil.rmtree(out)  # the example leaves a gigabyte of checkpoints
+            yield name, {**measured, **contest.score(files.test, answers)}
 
 
 def line_of(measured: dict[str, Any], scores: tuple[str, ...]) -> str:
@@ -158,7 +158,9 @@ def table_of(contest: Contest, summary: Summary, title: str) -> Table:
     """One line a contestant, for a person to read."""
     table = Table(title=title, caption=CAPTION, caption_justify="left", title_justify="left")
     table.add_column("", no_wrap=True)
-    for name in ("runs", "seconds", "min-max", "x example", "x best", "fit s", "", "MB", *contest.scores):
+    main, *others = contest.scores
+    figures = ("runs", "seconds", "min-max", "x example", "x best", "CPU s", "fit s", "", "MB")
+    for name in (*figures, main, "min-max", *others):
         table.add_column(name, justify="right", no_wrap=True)
     for name, line in summary.items():
         table.add_row(contest.titles[name], *cells(line, contest.scores))
@@ -166,22 +168,29 @@ def table_of(contest: Contest, summary: Summary, title: str) -> Table:
 
 
 def cells(line: dict[str, Any], scores: tuple[str, ...]) -> list[str]:
+    main, *others = scores
     return [
         str(line["runs"]),
         f"{line['process_seconds']:.1f}",
         "{:.1f}-{:.1f}".format(*line["process_seconds_range"]),
         shown(line[f"times_{EXAMPLE}"], ".1f"),
         shown(line[f"times_{BEST}"], ".2f"),
+        f"{line['cpu_seconds']:.1f}",
         f"{line['fit_seconds']:.1f}",
         line["arithmetic"],
         f"{line['peak_memory_mb']:.0f}",
-        *("{:.3f} ({:.3f}-{:.3f})".format(line[score], *line[f"{score}_range"]) for score in scores),
+        f"{line[main]:.3f}",
+        "{:.3f}-{:.3f}".format(*line[f"{main}_range"]),
+        *(f"{line[score]:.3f}" for score in others),
     ]
 
 
-def write(path: Path, found: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+def write(chosen: argparse.Namespace, runs: Runs, summary: Summary) -> None:
+    """Everything measured so far, and on what."""
+    asked = {"runs": chosen.runs, "only": chosen.only, "limit": chosen.limit}
+    found = {"machine": machine(), "options": asked, "summary": summary, "runs": runs}
+    chosen.json.parent.mkdir(parents=True, exist_ok=True)
+    chosen.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 def answer(job: Job, answers: Any) -> None:

@@ -73,7 +73,8 @@ def perform(contestants: Mapping[str, Callable[[Any], dict[str, Any]]], kind: ty
 
 def report(job: Job, measured: dict[str, Any]) -> None:
     """Called by the contestant's process at its end."""
-    text = json.dumps({**measured, "peak_memory_mb": peak_memory_mb()})
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    text = json.dumps({**measured, "cpu_seconds": used.ru_utime + used.ru_stime, "peak_memory_mb": peak_memory_mb()})
     (Path(job.out) / "measured.json").write_text(text, encoding="utf-8")
 
 

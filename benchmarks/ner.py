@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,8 +17,10 @@ def prepare(work: Path, limit: int | None) -> Files:
     """The data set's own files; or the first `limit` sentences of each, in `work`.
 
     Raises:
-        UnusableError: a file is missing.
+        UnusableError: a file is missing, or seqeval.
     """
+    if importlib.util.find_spec("seqeval") is None:  # told before the first run, not after it
+        raise UnusableError("seqeval is not installed; run: pip install 'tunewright[dev]'")
     sources = [folder("bio_ner") / "NCBI-disease-IOB" / name for name in NAMES]
     for source in sources:
         if not source.is_file():
@@ -37,15 +40,10 @@ def score(test: Path, answers: list[list[str]]) -> dict[str, float]:
     """Of whole entities, type and both ends right: seqeval, strict, IOB2. `answers`: a tag for each token.
 
     A contestant that cut a sentence off answers with fewer tags: the rest of them are O.
-
-    Raises:
-        UnusableError: seqeval is not installed.
     """
-    try:
-        from seqeval.metrics import f1_score, precision_score, recall_score
-        from seqeval.scheme import IOB2
-    except ImportError as error:
-        raise UnusableError("seqeval is not installed; run: pip install 'tunewright[dev]'") from error
+    from seqeval.metrics import f1_score, precision_score, recall_score
+    from seqeval.scheme import IOB2
+
     true = [[tag for _, tag in sentence] for sentence in read_sentences(test)]
     told = [tags + ["O"] * (len(wanted) - len(tags)) for tags, wanted in zip(answers, true, strict=True)]
     measures = {"F1": f1_score, "precision": precision_score, "recall": recall_score}

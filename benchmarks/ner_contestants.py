@@ -7,6 +7,7 @@ sub-words, the first of each carries the word's label, a batch is padded to its 
 from __future__ import annotations
 
 import json
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,23 @@ def tags_of(logits: Any, features: list[dict[str, Any]], labels: list[str]) -> l
 def tunewright(job: ContestJob) -> Measured:
     run, measured = by_tunewright(job)
     lines = (run / "predictions" / "test.jsonl").read_text(encoding="utf-8").splitlines()
-    answer(job, [json.loads(line)["prediction"] for line in lines])
+    sentences = read_sentences(Path(job.test))
+    answer(job, [tags_of_line(json.loads(line), words) for line, words in zip(lines, sentences, strict=True)])
     return measured
+
+
+def tags_of_line(line: dict[str, Any], sentence: Sentence) -> list[str]:
+    """From entities in characters of the words joined by blanks. An entity that is not of whole words is an error."""
+    words = [token for token, _ in sentence]
+    if line["text"] != " ".join(words):
+        raise ValueError(f"row {line['row']} of the predictions is of another text")
+    ends = list(accumulate((len(word) + 1 for word in words), initial=-1))  # of word n: ends[n + 1]
+    firsts = {end + 1: place for place, end in enumerate(ends[:-1])}
+    tags = ["O"] * len(words)
+    for entity in line["predicted"]:
+        first, last = firsts[entity["start"]], ends.index(entity["end"])
+        tags[first:last] = [f"B-{entity['type']}", *[f"I-{entity['type']}"] * (last - first - 1)]
+    return tags
 
 
 CONTESTANTS = {EXAMPLE: example, BEST: trainer_best, OURS: tunewright}

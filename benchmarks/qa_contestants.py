@@ -135,8 +135,8 @@ def best(logits: Any) -> list[int]:
 def tunewright(job: ContestJob) -> Measured:
     run, measured = by_tunewright(job)
     lines = (run / "predictions" / "test.jsonl").read_text(encoding="utf-8").splitlines()
-    found = [json.loads(line) for line in lines]
-    answer(job, {line["id"]: line["prediction"] for line in found})
+    answers = {line["id"]: line["predicted"] or "" for line in map(json.loads, lines)}
+    answer(job, answers)
     return measured
 
 

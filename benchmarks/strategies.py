@@ -20,12 +20,9 @@ KINDS = (
     "bottleneck_adapter", "bitfit", "ia3", "prefix_tuning", "prompt_tuning",
 )  # fmt: skip
 SETS = {
-    "banking77": ("banking77/train.csv", "banking77/test.csv", None, "accuracy"),
-    "ncbi": (
-        "bio_ner/NCBI-disease-IOB/train.tsv", "bio_ner/NCBI-disease-IOB/test.tsv", "bio_ner/NCBI-disease-IOB/devel.tsv",
-        "f1",
-    ),
-}  # fmt: skip
+    "banking77": ("banking77/train.csv", "banking77/test.csv", "accuracy"),
+    "ncbi": ("bio_ner/NCBI-disease-IOB/train.tsv", "bio_ner/NCBI-disease-IOB/test.tsv", "f1"),
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -36,7 +33,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("settings", nargs="*", help="settings for every run, such as training.epochs=3")
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        print("| strategy | score | trained | fitting, s | in all, s | CPU, s | peak memory, MB | best at |\n" + "|---" * 8 + "|")
+        print(
+            "| strategy | score | trained | fitting, s | in all, s | CPU, s | peak memory, MB | best at |\n"
+            + "|---" * 8
+            + "|"
+        )
         for kind in chosen.only:
             print(line(kind, *measured(chosen.data, kind, Path(chosen.out or folder), chosen.settings)), flush=True)
     return 0
@@ -44,11 +45,12 @@ def main(arguments: list[str]) -> int:
 
 def measured(name: str, kind: str, folder: Path, settings: list[str]) -> tuple[dict[str, Any], str, float]:
     """The run's metrics, the name of its main score, and the seconds that its processors worked."""
-    train, test, validation, score = SETS[name]
-    root = locations.root()
-    command = [sys.executable, "-m", "tunewright", "train", str(root / train), "--test", str(root / test)]
-    command += ["--validation", str(root / validation)] if validation else []
-    command += ["--strategy", kind, "--out", str(folder / f"{name}-{kind}"), "--overwrite", "--json", *settings]
+    train, test, score = SETS[name]
+    path = lambda file: str(locations.folder(file.rsplit("/", 1)[0]) / file.rsplit("/", 1)[1])  # noqa: E731
+    command = [sys.executable, "-m", "tunewright", "train", path(train), "--test", path(test)]
+    command += ["--strategy", kind, "--out", str(folder / f"{name}-{kind}"), "--overwrite", "--json"]
+    solved = kind == "feature_extraction" and name == "banking77"  # no loop that could be set
+    command += [item for item in settings if not (solved and item.startswith("training."))]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     cache = str(folder / f"cache-{time.time()}")  # nothing that another strategy computed
     done = subprocess.run(

@@ -48,8 +48,8 @@ def make_tokenizer(kind: str = "bert"):
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_input_names=names, **special)
 
 
-def make_model(folder: Path, kind: str = "bert", dtype: str = "float32") -> Path:
-    """A tiny random encoder with its tokenizer, as `from_pretrained` wants it."""
+def make_model(folder: Path, kind: str = "bert", dtype: str = "float32", spread: float = 0.02) -> Path:
+    """A tiny random encoder with its tokenizer, as `from_pretrained` wants it. `spread`: of its weights."""
     import torch
     import transformers
 
@@ -63,6 +63,7 @@ def make_model(folder: Path, kind: str = "bert", dtype: str = "float32") -> Path
         config = transformers.ModernBertConfig(**size, **special, global_attn_every_n_layers=2, local_attention=16)
     else:
         config = {"bert": transformers.BertConfig, "roberta": transformers.RobertaConfig}[kind](**size)
+    config.initializer_range = spread
     torch.manual_seed(1)
     model = transformers.AutoModel.from_config(config).to(getattr(torch, dtype))
     model.save_pretrained(folder)

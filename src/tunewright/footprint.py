@@ -139,12 +139,9 @@ def footprint(source: Source, task: Task, strategy: Strategy) -> Footprint | Ref
 
 def applied(model: nn.Module, task: Task, strategy: Strategy) -> nn.Module:
     """The changed model; what a strategy adds to it has no numbers either."""
-    import torch
-
     fields = type(strategy).model_fields
     defaults = {name: fields[name].default for name in STARTING_VALUES if name in fields}
-    with torch.device("meta"):
-        return strategy.model_copy(update=defaults).apply(model, task)
+    return strategy.model_copy(update=defaults).apply(model, task)
 
 
 def four_bit_savings(model: nn.Module, strategy: Strategy) -> float:

@@ -45,11 +45,12 @@ def test_an_entry_counts_rows_tokens_and_what_was_cut():
     task = SequenceClassification(labels=("a", "b"))
     rows = [Row(2, ("red blue green one",), "a"), Row(3, ("red",), "b"), Row(5, ("red blue one two three",), "a")]
     features = task.encode(rows, make_tokenizer(), 5).features
-    entry = ledger.entry("a.csv", "0f", 5, Counter({"column 'text' is empty": 2}), Counter("aba"), features)
+    dropped, faults = Counter({"column 'text' is empty": 2}), Counter({"answers that fit into no window": 1})
+    entry = ledger.entry("a.csv", "0f", 5, dropped, Counter("aba"), features, faults)
     assert entry == {
         **{"source": "a.csv", "sha256": "0f", "rows_in": 5, "rows_kept": 3},
         **{"dropped": {"column 'text' is empty": 2}, "truncated": 2, "tokens_cut": 3, "tokens": 13, "windows": 3},
-        **{"label_counts": {"a": 2, "b": 1}},
+        **{"label_counts": {"a": 2, "b": 1}, "faults": {"answers that fit into no window": 1}},
     }
 
 

@@ -24,6 +24,12 @@ def target_span(offsets: NDArray[np.int64], start: int, end: int) -> tuple[int, 
     return (int(held[0]), int(held[-1])) if len(held) else NULL
 
 
+def reach(places: Sequence[NDArray[np.int64]]) -> tuple[int, int]:
+    """Characters of a context that tokens stand for: the first, and one past the last; (0, 0) where there are none."""
+    told = np.concatenate([offsets[(offsets[:, 0] >= 0) & (offsets[:, 1] > offsets[:, 0])] for offsets in places])
+    return (int(told[:, 0].min()), int(told[:, 1].max())) if len(told) else (0, 0)
+
+
 def best_spans(
     first: NDArray[np.float32], last: NDArray[np.float32], places: Sequence[Any], longest: int, count: int
 ) -> NDArray[np.float64]:

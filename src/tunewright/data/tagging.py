@@ -1,9 +1,15 @@
-"""Tag schemes: how a sequence of tags spells entities (Ramshaw and Marcus 1995; Tjong Kim Sang and Veenstra 1999)."""
+"""Tag schemes: how one tag a word spells the entities of a sentence.
+
+IOB1 (Ramshaw and Marcus 1995): an entity begins with I, and with B only right after another of its type. IOB2 (named
+by Tjong Kim Sang and Veenstra 1999): it always begins with B. BIOES, also written BILOU (Ratinov and Roth 2009) or
+BMEWO: it begins with B and ends with E, or is one S. plain: tags without prefixes, such as parts of speech.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -11,164 +17,274 @@ from numpy.typing import NDArray
 
 Span = tuple[int, int, str]  # first word, one past the last, type
 Scheme = Literal["IOB1", "IOB2", "BIOES", "plain"]
-TAG = re.compile(r"([A-Z])-(.+)", re.DOTALL)
-LETTERS = {"L": "E", "U": "S", "W": "S", "M": "I"}  # BILOU and BMEWO
+Tag = tuple[str, str]  # letter, type; ("O", "") outside
+Flags = NDArray[np.bool_]
+
+TAG = re.compile(r"([BIESLUMW])-(.+)", re.DOTALL)
+LETTERS = {"L": "E", "U": "S", "W": "S", "M": "I"}  # of BILOU and BMEWO
+SPELLED = {"IOB1": "BI", "IOB2": "BI", "BIOES": "BIES"}
+OUTSIDE: Tag = ("O", "")
+FARTHEST = -1e30  # stands for a score of -inf, which would make legal and illegal paths equal
 
 
-def parts(tag: str) -> tuple[str, str]:
-    """(prefix, type): `("O", "")`, or B, I, E, S and a type. Raises ValueError for what is no tag of a scheme."""
+@lru_cache(maxsize=65536)
+def parse(tag: str) -> Tag:
+    """`B-person` is ("B", "person"); letters of BILOU and BMEWO become those of BIOES.
+
+    Raises:
+        ValueError: neither O nor a capital letter of a scheme, a hyphen and a type.
+    """
     if tag == "O":
-        return "O", ""
+        return OUTSIDE
     match = TAG.fullmatch(tag)
-    letter = LETTERS.get(match[1], match[1]) if match else ""
-    if match is None or letter not in "BIES":
+    if match is None:
         raise ValueError(f"{tag!r} is no tag of a scheme")
-    return letter, match[2]
+    return LETTERS.get(match[1], match[1]), match[2]
 
 
 def detect(sequences: Sequence[Sequence[str]]) -> Scheme:
-    """The scheme that these tags are of.
+    """The scheme in which most of a file is written, so that a few faulty tags don't hide it.
 
-    BIOES by its letters; IOB1 where more entities begin with I than with B (there B only parts neighbours of one type);
-    IOB2 else; plain where a tag has no prefix at all.
+    plain: most tags other than O have no prefix. BIOES: at least half of the entities (as conlleval finds them) end in
+    E or S. Of the entities that do not follow another of their type, IOB1 begins all with I and IOB2 all with B: most
+    of them decide. Where nothing tells, as in a file of O only, it is IOB2.
     """
-    letters, with_i, with_b = set[str](), 0, 0
+    known = {tag: tag == "O" or TAG.fullmatch(tag) is not None for tags in sequences for tag in tags}
+    inside = [known[tag] for tags in sequences for tag in tags if tag != "O"]
+    if 2 * sum(inside) < len(inside):
+        return "plain"
+    ends, begins = [], []
     for tags in sequences:
-        before = ""
-        for tag in tags:
-            try:
-                letter, kind = parts(tag)
-            except ValueError:
-                return "plain"
-            letters.add(letter)
-            with_i += letter == "I" and kind != before
-            with_b += letter == "B" and kind != before
-            before = kind
-    if letters & {"E", "S"}:
+        parsed = [parse(tag) if known[tag] else OUTSIDE for tag in tags]
+        for start, end, kind in chunks(parsed):
+            ends.append(parsed[end - 1][0] in "ES")
+            if start == 0 or parsed[start - 1][1] != kind:
+                begins.append(parsed[start][0] == "I")
+    if ends and 2 * sum(ends) >= len(ends):
         return "BIOES"
-    return "IOB1" if with_i > with_b else "IOB2"
+    return "IOB1" if 2 * sum(begins) > len(begins) else "IOB2"
+
+
+# --- from tags to entities ------------------------------------------------------------------------------------------
 
 
 def spans(tags: Sequence[str], scheme: str, strict: bool = True) -> list[Span]:
-    """The entities that tags spell; strict: what does not fit the scheme spells nothing (seqeval's strict mode)."""
-    if not strict:
-        return mended_spans(tags, scheme)[0]
-    return {"IOB1": _iob1, "IOB2": _iob2, "BIOES": _bioes}[scheme]([parts(tag) for tag in tags])
+    """The entities that tags spell, in their order; of plain tags every word with its tag.
+
+    Args:
+        strict: an entity counts only if it is spelled as the scheme wants (seqeval's mode="strict", scheme by scheme);
+            else as conlleval reads it.
+
+    Raises:
+        ValueError: a tag is not of the scheme.
+    """
+    if scheme == "plain":
+        return [(place, place + 1, tag) for place, tag in enumerate(tags)]
+    return whole(parse_all(tags, scheme), *RULES[scheme]) if strict else conll_spans(tags)
 
 
-def _iob2(tags: list[tuple[str, str]]) -> list[Span]:
-    found: list[Span] = []
-    for place, (letter, kind) in enumerate(tags):
-        if letter == "B":
-            found.append((place, place + 1, kind))
-        elif letter == "I" and found and found[-1][1] == place and found[-1][2] == kind:
-            found[-1] = (found[-1][0], place + 1, kind)
+def parse_all(tags: Sequence[str], scheme: str) -> list[Tag]:
+    """Raises ValueError where a letter is not of this scheme."""
+    parsed = [parse(tag) for tag in tags]
+    for tag, (letter, _) in zip(tags, parsed, strict=True):
+        if letter not in SPELLED[scheme] and letter != "O":
+            raise ValueError(f"{tag!r} is no tag of {scheme}")
+    return parsed
+
+
+Rule = Callable[[Tag, Tag], bool]  # of two neighbouring tags
+
+
+def whole(tags: Sequence[Tag], begins: Rule, goes_on: Rule, closes: Rule) -> list[Span]:
+    """The entities that begin, go on and close as the rules say; others are dropped, with all of their words."""
+    found, place = list[Span](), 0
+    padded = [*tags, OUTSIDE, OUTSIDE]  # the last is the neighbour of the first: padded[-1]
+    while place < len(tags):
+        end = place + 1
+        if begins(padded[place - 1], padded[place]):
+            while goes_on(padded[end - 1], padded[end]):
+                end += 1
+            if closes(padded[end - 1], padded[end]):
+                found.append((place, end, padded[place][1]))
+        place = end
     return found
 
 
-def _iob1(tags: list[tuple[str, str]]) -> list[Span]:
-    found: list[Span] = []
-    before = ""
-    for place, (letter, kind) in enumerate(tags):
-        if letter == "I" and before == kind:
-            found[-1] = (found[-1][0], place + 1, kind)
-        elif letter == "I" or (letter == "B" and before == kind):
-            found.append((place, place + 1, kind))
-        before = kind if letter != "O" and found and found[-1][1] == place + 1 else ""
-    return found
+def iob_goes_on(before: Tag, here: Tag) -> bool:
+    return here[0] == "I" and before[1] == here[1]
 
 
-def _bioes(tags: list[tuple[str, str]]) -> list[Span]:
-    found: list[Span] = []
-    start, inside = 0, ""
-    for place, (letter, kind) in enumerate(tags):
-        if letter == "S":
-            found.append((place, place + 1, kind))
-        elif letter == "E" and inside == kind:
-            found.append((start, place + 1, kind))
-        if letter == "B":
-            start, inside = place, kind
-        elif letter != "I" or inside != kind:
-            inside = ""
-    return found
+def iob1_begins(before: Tag, here: Tag) -> bool:
+    if here[0] == "I":
+        return before[0] != "I" or before[1] != here[1]
+    return here[0] == "B" and before[1] == here[1]
+
+
+def iob1_closes(before: Tag, here: Tag) -> bool:
+    """seqeval drops an entity of one B where B of another type follows, which IOB1 does not have."""
+    return not (before[0] == here[0] == "B" and before[1] != here[1])
+
+
+def iob2_begins(before: Tag, here: Tag) -> bool:
+    return here[0] == "B"
+
+
+def iob2_closes(before: Tag, here: Tag) -> bool:
+    return True
+
+
+def bioes_begins(before: Tag, here: Tag) -> bool:
+    return here[0] in "BS"
+
+
+def bioes_goes_on(before: Tag, here: Tag) -> bool:
+    return before[0] in "BI" and here[0] in "IE" and before[1] == here[1]
+
+
+def bioes_closes(before: Tag, here: Tag) -> bool:
+    return before[0] in "ES"
+
+
+RULES: dict[str, tuple[Rule, Rule, Rule]] = {
+    "IOB1": (iob1_begins, iob_goes_on, iob1_closes),
+    "IOB2": (iob2_begins, iob_goes_on, iob2_closes),
+    "BIOES": (bioes_begins, bioes_goes_on, bioes_closes),
+}
 
 
 def conll_spans(tags: Sequence[str]) -> list[Span]:
-    """The entities as conlleval reads them, whatever the scheme: I after O or after another type begins one too."""
+    """The entities as conlleval reads them, whatever the scheme: no entity is lost, and O alone is outside.
+
+    Its startOfChunk and endOfChunk, CoNLL-2000. That script knows B, I, O, and E as in IOE; here B and S always begin
+    and E and S always end, as seqeval's default mode has it, so that BIOES is read as well.
+
+    Raises:
+        ValueError: a tag is of no scheme.
+    """
+    return chunks([parse(tag) for tag in tags])
+
+
+def chunks(tags: Sequence[Tag]) -> list[Span]:
     found: list[Span] = []
-    before = ("O", "")
-    for place, tag in enumerate(tags):
-        letter, kind = parts(tag)
-        begins = letter in "BS" or (letter in "IE" and (before[0] in "OES" or before[1] != kind))
+    before = OUTSIDE
+    for place, here in enumerate(tags):
+        letter, kind = here
         if letter != "O":
-            if begins:
-                found.append((place, place + 1, kind))
-            else:
-                found[-1] = (found[-1][0], place + 1, kind)
-        before = (letter, kind)
+            begins = letter in "BS" or before[0] in "OES" or before[1] != kind
+            start = place if begins else found.pop()[0]
+            found.append((start, place + 1, kind))
+        before = here
     return found
 
 
 def mended_spans(tags: Sequence[str], scheme: str) -> tuple[list[Span], int]:
-    """The entities of a file's tags read as conlleval does, and how many tags are not as its scheme would have them."""
-    found = conll_spans(tags)
-    wanted = tags_of(found, len(tags), scheme)
-    return found, sum(parts(tag) != parts(other) for tag, other in zip(tags, wanted, strict=True))
+    """The entities of a file's tags as conlleval reads them, and how many tags the scheme would have spelled otherwise.
+
+    Raises:
+        ValueError: a tag is of no scheme.
+    """
+    if scheme == "plain":
+        return spans(tags, scheme), 0
+    parsed = [parse(tag) for tag in tags]
+    found = chunks(parsed)
+    respelled = tags_of(found, len(tags), scheme)
+    return found, sum(here != parse(other) for here, other in zip(parsed, respelled, strict=True))
+
+
+# --- from entities to tags ------------------------------------------------------------------------------------------
 
 
 def tags_of(spans: Sequence[Span], length: int, scheme: str) -> list[str]:
-    """The tags that spell entities. Raises ValueError where two overlap."""
-    tags = ["O"] * length
-    ends: dict[int, str] = {}
+    """The tags of a sentence of `length` words that spell these entities, given in any order; O elsewhere.
+
+    Raises:
+        ValueError: two overlap, one is empty or outside of the sentence, or a plain tag has several words.
+    """
+    tags, reached, last = ["O"] * length, 0, ""
     for start, end, kind in sorted(spans):
-        if any(tag != "O" for tag in tags[start:end]):
+        if not 0 <= start < end <= length or (scheme == "plain" and end - start > 1):
+            raise ValueError(f"words {start} to {end} of {length} can't be {kind!r} as {scheme}")
+        if start < reached:
             raise ValueError(f"two entities overlap at word {start}")
-        letters = spelled(end - start, scheme, ends.get(start) == kind)
-        tags[start:end] = [f"{letter}-{kind}" for letter in letters]
-        ends[end] = kind
+        tags[start:end] = spelled(kind, end - start, scheme, start == reached and kind == last)
+        reached, last = end, kind
     return tags
 
 
-def spelled(length: int, scheme: str, follows: bool) -> str:
-    """The letters of one entity; `follows`: another of its type ends right before it."""
+def spelled(kind: str, length: int, scheme: str, follows: bool) -> list[str]:
+    """The tags of one entity; `follows`: another of its type ends right before it."""
+    if scheme == "plain":
+        return [kind]
     if scheme == "BIOES":
-        return "S" if length == 1 else f"B{'I' * (length - 2)}E"
-    return ("B" if scheme == "IOB2" or follows else "I") + "I" * (length - 1)
+        letters = "S" if length == 1 else f"B{'I' * (length - 2)}E"
+    else:
+        first = {"IOB1": "B" if follows else "I", "IOB2": "B"}[scheme]
+        letters = first + "I" * (length - 1)
+    return [f"{letter}-{kind}" for letter in letters]
 
 
 def tag_names(types: Sequence[str], scheme: str) -> tuple[str, ...]:
-    """All tags, O first."""
-    letters = "BIES" if scheme == "BIOES" else "BI"
-    return ("O", *(f"{letter}-{kind}" for kind in types for letter in letters))
+    """Every tag: O, then those of each type in the given order; plain tags are the types themselves."""
+    if scheme == "plain":
+        return tuple(types)
+    return ("O", *(f"{letter}-{kind}" for kind in types for letter in SPELLED[scheme]))
 
 
-def transitions(names: Sequence[str], scheme: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
-    """What IOB2 or BIOES allows: (C,) may start, (C, C) may follow (from, to), (C,) may end."""
-    known = [parts(name) for name in names]
-    closed = {"O", "E", "S"} if scheme == "BIOES" else {"O", "B", "I"}  # after these an entity may be over
-    opens = {"O", "B", "S"}
-
-    def follows(before: tuple[str, str], after: tuple[str, str]) -> bool:
-        if after[0] in opens:
-            return before[0] in closed
-        return before[0] in "BI" and before[1] == after[1]
-
-    start = np.array([letter in opens for letter, _ in known])
-    follow = np.array([[follows(before, after) for after in known] for before in known])
-    return start, follow, np.array([letter in closed for letter, _ in known])
+# --- legal sequences ------------------------------------------------------------------------------------------------
 
 
-def best_legal_path(scores: NDArray[Any], start: Any, follow: Any, end: Any) -> NDArray[np.int64]:
-    """(T,) the sequence of the largest sum of (T, C) scores among the legal ones (Viterbi; Forney 1973)."""
-    barred = np.where(follow, 0.0, -np.inf)
-    best = np.where(start, scores[0], -np.inf)
-    back = np.zeros(scores.shape, dtype=np.int64)
-    for place in range(1, len(scores)):
-        reached = best[:, None] + barred
-        back[place] = reached.argmax(0)
-        best = reached.max(0) + scores[place]
-    path = np.zeros(len(scores), dtype=np.int64)
-    path[-1] = int(np.where(end, best, -np.inf).argmax())
-    for place in range(len(scores) - 1, 0, -1):
-        path[place - 1] = back[place, path[place]]
-    return path
+def transitions(names: Sequence[str], scheme: str) -> tuple[Flags, Flags, Flags]:
+    """Which sequences of tags the scheme can have spelled.
+
+    Returns:
+        (C,) may be first; (C, C) from the row's tag to the column's; (C,) may be last.
+
+    Raises:
+        ValueError: a name is no tag of the scheme.
+    """
+    size = len(names)
+    if scheme == "plain":
+        return np.ones(size, bool), np.ones((size, size), bool), np.ones(size, bool)
+    tags = parse_all(names, scheme)
+    start = np.array([may_follow(OUTSIDE, tag, scheme) for tag in tags], dtype=bool)
+    follow = np.array([[may_follow(before, after, scheme) for after in tags] for before in tags], dtype=bool)
+    return start, follow.reshape(size, size), np.array([may_follow(tag, OUTSIDE, scheme) for tag in tags], dtype=bool)
+
+
+def may_follow(before: Tag, after: Tag, scheme: str) -> bool:
+    same = before[1] == after[1] and before[0] != "O"
+    if scheme != "BIOES":
+        return after[0] != {"IOB1": "B", "IOB2": "I"}[scheme] or same
+    if before[0] in "BI":  # an entity is open
+        return after[0] in "IE" and same
+    return after[0] in "OBS"
+
+
+def best_legal_path(scores: NDArray[Any], start: Flags, follow: Flags, end: Flags) -> NDArray[np.int64]:
+    """(T,) the legal sequence of tags whose (T, C) scores have the largest sum: Viterbi's algorithm (Forney 1973).
+
+    Exact. Scores may be -inf: a sequence that needs them is chosen only where every legal one does.
+
+    Args:
+        start, follow, end: of `transitions`.
+
+    Raises:
+        ValueError: no sequence of that length is legal.
+    """
+    greedy = scores.argmax(1) if len(scores) else np.zeros(0, dtype=np.int64)
+    if not len(greedy) or (start[greedy[0]] and end[greedy[-1]] and follow[greedy[:-1], greedy[1:]].all()):
+        return greedy  # the best of all sequences is legal
+    floored = np.maximum(scores.astype(np.float64), FARTHEST)
+    barred = np.where(follow.T, 0.0, -np.inf)  # (to, from), so that the reduction runs along memory
+    best, back = np.where(start, floored[0], -np.inf), []
+    for row in floored[1:]:
+        reached = barred + best
+        back.append(reached.argmax(1))
+        best = reached.max(1) + row
+    best = np.where(end, best, -np.inf)
+    if not np.isfinite(best).any():
+        raise ValueError(f"no sequence of {len(scores)} tags is legal")
+    path = [int(best.argmax())]
+    for pointers in reversed(back):
+        path.append(int(pointers[path[-1]]))
+    return np.array(path[::-1], dtype=np.int64)

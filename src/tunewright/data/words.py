@@ -19,7 +19,8 @@ SPANS = ("entities", "spans", "annotations", "labels", "label")
 TYPE_KEYS = ("type", "label", "tag", "entity", "entity_type", "entity_group")
 # scripts without blanks between words: each character is one; elsewhere letters and digits with their marks
 WORD = regex.compile(
-    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]\p{M}*|[\p{L}\p{N}\p{M}]+|\S\p{M}*"
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]\p{M}*|[\p{L}\p{N}\p{M}]+"
+    r"|[^\s\p{Cc}\p{Cf}]\p{M}*"  # signs that are seen: of the others many tokenizers leave nothing
 )
 WIDENED = "entities widened to whole words"
 NESTED = "entities inside or across another, which is kept"

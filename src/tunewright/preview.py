@@ -1,0 +1,400 @@
+"""Preview: what a model is fed for a row, token by token, and what a split comes to; before anything is trained.
+
+Nothing is encoded here: data, task and tokenizer are taken in as for a run, and what is told is read off its batches.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from .config import RunConfig
+from .data import ledger
+from .data.alignment import Place, Whole, in_earlier_windows, located, not_located, whole_texts
+from .data.row import Row
+from .data.sampler import by_length, epoch_steps, micro_batches
+from .data.spans import NULL
+from .errors import DataError
+from .intake import Intake, Split, take_in
+from .models import Source, load_tokenizer, locate
+from .resolve import effective_task, refuse_unread, resolve
+from .tasks.base import Batch, Encoded, Features, Task
+from .tasks.token_classification import IGNORED
+from .training.features import BATCH_TOKENS
+
+
+@dataclass(frozen=True)
+class Token:
+    """One position of a window.
+
+    Args:
+        token: the vocabulary's entry.
+        type: as the model is told it; None where it has no types.
+        part: the column whose text it is of; None for the tokenizer's own, such as [CLS].
+        start, end: characters of that text; None for the tokenizer's own.
+        text: that stretch of the text.
+        word: the number of its word, where words are answered.
+        label: its tag; of an answer start, inside, end or both ends; None where there is none.
+        note: what is to know of it: why it is ignored, that it is unknown, or in an earlier window too.
+    """
+
+    place: int
+    id: int
+    token: str
+    type: int | None
+    part: str | None
+    start: int | None
+    end: int | None
+    text: str
+    word: int | None = None
+    label: str | None = None
+    ignored: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Where a window holds its row's answer. start, end: tokens, both included; text: what they give back."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Window:
+    """What is read at once. shared: tokens of the text that an earlier window has too."""
+
+    tokens: tuple[Token, ...]
+    shared: int
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Tokens of one stretch of a text that no window holds."""
+
+    part: str
+    num_tokens: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Described:
+    """A row as it is fed.
+
+    Args:
+        number: its number in the file.
+        texts: by their columns.
+        of: what is answered: "row", "tokens" or "span".
+        label: in the data's words: a name, several, entities or answers in characters; None where unknown.
+        windows: one, or several of a long text.
+        truncated: tokens that did not fit; `cut` holds their texts.
+        mended: what reading had to put right.
+        aligned: whether the tokens fed are those that the tokenizer makes of the whole text.
+    """
+
+    source: str
+    number: int
+    split: str
+    texts: dict[str, str]
+    of: str
+    label: Any
+    windows: tuple[Window, ...]
+    truncated: int
+    cut: tuple[Cut, ...]
+    mended: tuple[str, ...]
+    aligned: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a split comes to.
+
+    Args:
+        tokens, windows: 50, 90, 99 and 100 of 100 rows have at most so many.
+        supervised: (positions with a target, all positions): tokens with a tag, or windows with an answer; None where
+            rows as a whole are answered.
+        of: what targets are of: "row", "tokens" or "span".
+        padding: share of padded positions: of train in its first epoch, of others in evaluation.
+        unknown: tokens that stand for what the tokenizer does not know.
+        account: the split's entry in data.json.
+    """
+
+    split: str
+    tokens: dict[str, int]
+    windows: dict[str, int]
+    supervised: tuple[int, int] | None
+    of: str
+    padding: float
+    unknown: int
+    account: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A run of which everything is decided and nothing is loaded but its tokenizer."""
+
+    config: RunConfig
+    intake: Intake
+    task: Task
+    source: Source
+    tokenizer: Any
+    encoded: dict[str, Encoded] = field(repr=False)
+
+    @property
+    def max_length(self) -> int:
+        return int(self.config.data.max_length)
+
+    @cached_property
+    def owned(self) -> dict[int, tuple[str, int]]:
+        """(split, place in it) of every row of the training file by its number."""
+        splits = self.intake.splits
+        return {
+            row.number: (name, place)
+            for name, split in splits.items()
+            if split.source == splits["train"].source
+            for place, row in enumerate(split.rows)
+        }
+
+    def numbers(self, count: int) -> list[int]:
+        """The first rows of the file that are trained on."""
+        return sorted(row.number for row in self.intake.splits["train"].rows)[:count]
+
+    def describe(self, number: int) -> Described:
+        """One row of the training file as it is fed. Raises DataError where there is none of that number."""
+        if number not in self.owned:
+            raise self.no_row(number)
+        name, place = self.owned[number]
+        return describe(self, name, self.intake.splits[name].rows[place], self.encoded[name].features[place])
+
+    def no_row(self, number: int) -> DataError:
+        known, split = sorted(self.owned), self.intake.splits["train"]
+        dropped = f", and {split.dropped.total()} are dropped" if split.dropped else ""
+        near = min(known, key=lambda other: abs(other - number))
+        fix = f"the rows are numbered {known[0]} to {known[-1]}{dropped}; the nearest is {near}"
+        return DataError("there is no such row to feed", where=f"{split.source}, row {number}", fix=fix)
+
+    def summaries(self) -> list[Summary]:
+        return [summary(self, name, split) for name, split in self.intake.splits.items()]
+
+
+def prepare(config: RunConfig) -> Preview:
+    """Takes in data, task and tokenizer as `run.train` does, up to where the model would be loaded.
+
+    Raises:
+        TunewrightError: whatever the run would refuse.
+    """
+    intake = take_in(config)
+    source = locate(config.model, config.trust_remote_code, weights=False)
+    task = effective_task(intake.task, config.strategy, source)
+    refuse_unread(config, task, {name for name in ("validation", "test") if getattr(config.data, name)})
+    tokenizer = load_tokenizer(source, task.by_words)
+    config, encoded = resolve(config, Path(config.out or "run"), intake, task, source, tokenizer)
+    return Preview(config, intake, task, source, tokenizer, encoded)
+
+
+# --- one row --------------------------------------------------------------------------------------------------------
+
+
+def describe(preview: Preview, split: str, row: Row, item: Features) -> Described:
+    """One row, from the batch that the model would be fed with it alone."""
+    tokenizer, columns = preview.tokenizer, preview.intake.roles.text
+    batch = preview.task.collate([item], tokenizer)
+    words = row.words or () if preview.task.by_words else None
+    wholes = whole_texts(row.text, words, tokenizer)
+    places = located(item.windows, wholes, tokenizer, preview.max_length, None if words is None else item.places)
+    fed = Fed(row, item, batch, preview.task, columns, wholes, places, tokenizer)
+    return Described(
+        source=preview.intake.splits[split].source,
+        number=row.number,
+        split=split,
+        texts=dict(zip(columns, row.text, strict=True)),
+        of=answers(item),
+        label=fed.label(),
+        windows=tuple(fed.window(number) for number in range(len(item.windows))),
+        truncated=item.truncated,
+        cut=tuple(fed.cut()),
+        mended=row.mended,
+        aligned=places is not None,
+    )
+
+
+def answers(item: Features) -> str:
+    """What a row's targets are of: the row, its tokens, or a span of them."""
+    if item.places is None:
+        return "row"
+    return "tokens" if item.places[0].ndim == 1 else "span"
+
+
+@dataclass(frozen=True)
+class Fed:
+    """A row, its features, their batch, and where the batch's tokens stand in the texts."""
+
+    row: Row
+    item: Features
+    batch: Batch
+    task: Task
+    columns: Sequence[str]
+    wholes: list[Whole]
+    places: list[list[Place | None]] | None
+    tokenizer: Any
+
+    def label(self) -> Any:
+        """The row's label; of a row that is answered as a whole, what the batch's target says."""
+        if self.row.label is None or self.batch.labels is None:
+            return None
+        if answers(self.item) == "row":
+            return named(self.batch.labels[0], getattr(self.task, "labels", None))
+        if answers(self.item) == "span":
+            return [{"start": start, "end": start + len(text), "text": text} for start, text in self.row.label]
+        return [self.entity(*span) for span in self.row.label]
+
+    def entity(self, first: int, last: int, kind: str) -> dict[str, Any]:
+        assert self.row.words is not None
+        start, end = self.row.words[first][0], self.row.words[last - 1][1]
+        return {"start": start, "end": end, "type": kind, "text": self.row.text[0][start:end]}
+
+    def window(self, number: int) -> Window:
+        ids = self.batch.inputs["input_ids"][number][self.batch.inputs["attention_mask"][number] == 1].tolist()
+        entries = self.tokenizer.convert_ids_to_tokens(ids)
+        answer = self.answer(number)
+        fed = enumerate(zip(ids, entries, strict=True))
+        tokens = tuple(self.token(number, place, *pair, answer) for place, pair in fed)
+        return Window(tokens, sum(self.is_shared(number, place) for place in range(len(ids))), answer)
+
+    def token(self, window: int, place: int, id: int, entry: str, answer: Answer | None) -> Token:
+        types = self.batch.inputs.get("token_type_ids")
+        told = None if types is None else int(types[window, place])
+        part, start, end, text, word = self.stretch(window, place)
+        label, ignored = self.target(window, place, answer)
+        note = self.note(window, place, id, word, ignored)
+        return Token(place, id, entry, told, part, start, end, text, word, label, ignored, note)
+
+    def stretch(self, window: int, place: int) -> tuple[str | None, int | None, int | None, str, int | None]:
+        """(column, first character, one past the last, text, word) of a token."""
+        at = self.places[window][place] if self.places else None
+        if at is None:
+            return None, None, None, "", None
+        start, end = self.wholes[at[0]].offsets[at[1]]
+        words = self.wholes[at[0]].words
+        return self.columns[at[0]], start, end, self.row.text[at[0]][start:end], words[at[1]] if words else None
+
+    def target(self, window: int, place: int, answer: Answer | None) -> tuple[str | None, bool]:
+        """(label, whether the loss leaves the position out), by the batch's own labels."""
+        if self.batch.labels is None:
+            return None, False
+        if answers(self.item) == "tokens":
+            tag = int(self.batch.labels[window, place])
+            return (None, True) if tag == IGNORED else (tag_name(self.task, tag), False)
+        if answer is None or not answer.start <= place <= answer.end:
+            return None, False
+        ends = [name for name, end in (("start", answer.start), ("end", answer.end)) if end == place]
+        return " and ".join(ends) or "inside", False
+
+    def answer(self, window: int) -> Answer | None:
+        known = answers(self.item) == "span" and self.batch.labels is not None
+        start, end = self.batch.labels[window].tolist() if known else NULL  # type: ignore[index]
+        if (start, end) == NULL:
+            return None
+        offsets = (self.item.places or ())[window]
+        return Answer(start, end, self.row.text[1][offsets[start, 0] : offsets[end, 1]])
+
+    def note(self, window: int, place: int, id: int, word: int | None, ignored: bool) -> str:
+        """Why a position is ignored, and what else sets it apart."""
+        if self.places and self.places[window][place] is None:
+            return "special"
+        notes = ["unknown to the tokenizer"] if id == self.tokenizer.unk_token_id else []
+        if ignored and word is not None:
+            owner = self.owners.get(word, window)
+            notes.append("later piece of its word" if owner == window else f"answered in window {owner + 1}")
+        if self.is_shared(window, place):
+            notes.append("also in an earlier window")
+        return ", ".join(notes)
+
+    @cached_property
+    def owners(self) -> dict[int, int]:
+        """The window that answers each word."""
+        windows = enumerate(self.item.places or ())
+        return {int(word): number for number, marks in windows for word in marks if word >= 0}
+
+    def is_shared(self, window: int, place: int) -> bool:
+        return self.places is not None and self.places[window][place] in self.before[window]
+
+    @cached_property
+    def before(self) -> list[set[Place]]:
+        return in_earlier_windows(self.places or [], len(self.wholes) - 1)
+
+    def cut(self) -> list[Cut]:
+        """Stretches of tokens that no window holds."""
+        found = not_located(self.places, self.wholes) if self.places else []
+        return [self.cut_of(number, first, last) for number, first, last in found]
+
+    def cut_of(self, number: int, first: int, last: int) -> Cut:
+        start, end = self.wholes[number].offsets[first][0], self.wholes[number].offsets[last][1]
+        return Cut(self.columns[number], last - first + 1, self.row.text[number][start:end])
+
+
+def named(target: Any, names: Sequence[str] | None) -> Any:
+    """A row's target in words: one name, or those of several that are set."""
+    value = target.tolist()
+    if isinstance(value, list):
+        return [name for name, is_set in zip(names or map(str, range(len(value))), value, strict=True) if is_set]
+    return names[value] if names and isinstance(value, int) else value
+
+
+def tag_name(task: Task, tag: int) -> str:
+    names = getattr(task, "tags", None) or getattr(task, "labels", None)
+    return str(names[tag]) if names else str(tag)
+
+
+# --- a whole split --------------------------------------------------------------------------------------------------
+
+
+def summary(preview: Preview, name: str, split: Split) -> Summary:
+    """One split's account, counted over the batches in which it will be read."""
+    task, encoded = preview.task, preview.encoded[name]
+    mended = Counter(phrase for row in split.rows for phrase in row.mended) + encoded.faults
+    labels = Counter(label for row in split.rows for label in task.counted(row))
+    counts = Counter[str]()
+    for rows in batches(preview, name):
+        counts += counted(task.collate([encoded.features[row] for row in rows], preview.tokenizer), preview.tokenizer)
+    return Summary(
+        name,
+        ledger.percentiles([item.num_tokens for item in encoded.features]),
+        ledger.percentiles([len(item.windows) for item in encoded.features]),
+        (counts["supervised"], counts["targets"]) if counts["targets"] else None,
+        answers(encoded.features[0]),
+        1 - counts["tokens"] / counts["positions"],
+        counts["unknown"],
+        ledger.entry(split.source, split.sha256, split.rows_in, split.dropped, labels, encoded.features, mended),
+    )
+
+
+def batches(preview: Preview, name: str) -> list[Any]:
+    """The rows of each forward pass: of the first epoch, or of evaluation."""
+    encoded, training = preview.encoded[name], preview.config.training
+    if name != "train" or preview.config.strategy.solves(preview.task):
+        return by_length([item.num_tokens for item in encoded.features], BATCH_TOKENS)
+    steps = epoch_steps(encoded.lengths, int(training.batch_size), training.seed, 0)
+    micro = int(training.micro_batch_size)
+    return [rows for step in steps for rows in micro_batches(step, encoded.lengths, micro)]
+
+
+def counted(batch: Batch, tokenizer: Any) -> Counter[str]:
+    """Positions, tokens, unknown ones and targets of a batch."""
+    ids, mask = batch.inputs["input_ids"], batch.inputs["attention_mask"]
+    unknown = tokenizer.unk_token_id
+    found = Counter(positions=mask.numel(), tokens=int(mask.sum()))
+    found["unknown"] = 0 if unknown is None else int(((ids == unknown) & (mask == 1)).sum())
+    kind = answers(batch.features[0])
+    if batch.labels is not None and kind == "tokens":
+        found += Counter(targets=int(mask.sum()), supervised=int((batch.labels != IGNORED).sum()))
+    if batch.labels is not None and kind == "span":
+        held = (batch.labels != batch.labels.new_tensor(NULL)).any(1)
+        found += Counter(targets=len(held), supervised=int(held.sum()))
+    return found

@@ -1,0 +1,64 @@
+"""A strategy that cannot learn sixteen rows by heart is not done."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+import tunewright as tw
+from tests.conftest import WORDS, make_model
+from tests.matrix.conftest import TASKS, pooled
+from tunewright.component import members
+from tunewright.strategies.base import Strategy
+
+NEAR_ZERO = 0.05  # nats; guessing costs 0.7 to 2
+RATES = {"prompt_tuning": 0.1, "prefix_tuning": 0.1, "ia3": 0.05, "bitfit": 0.02, "feature_extraction": 0.05}
+ARCHITECTURES = ["bert", "modernbert"]
+
+
+def write(task: str, path: Path) -> None:
+    """Sixteen short rows without any rule: only learning by heart helps."""
+    generator = random.Random(5)
+    rows = []
+    for row in range(16):
+        words = generator.sample(WORDS, k=4)
+        if task == "sequence_classification":
+            rows.append({"text": " ".join(words), "topic": ["money", "box"][row % 2]})
+        elif task == "token_classification":
+            rows.append({"tokens": words, "tags": [generator.choice(["O", "B-x", "B-y"]) for _ in words]})
+        else:
+            answer = {"text": [words[row % 3 + 1]], "answer_start": [len(" ".join(words[: row % 3 + 1])) + 1]}
+            rows.append({"question": words[0], "context": " ".join(words), "answers": answer})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("strategy", sorted(members(Strategy)))
+def test_every_pair_learns_sixteen_rows_by_heart(tmp_path, strategy, task, architecture):
+    model = make_model(tmp_path / "model", architecture, spread=0.3)  # frozen features must tell texts apart
+    if architecture == "modernbert" and strategy in ("prefix_tuning", "bitfit"):
+        pytest.skip("refused; the matrix asserts it")
+    write(task, tmp_path / "train.jsonl")
+    training = {
+        "max_steps": 300, "batch_size": 16, "learning_rate": RATES.get(strategy, 2e-3), "precision": "fp32",
+        "dropout": 0, "weight_decay": 0, "schedule": "constant", "warmup": 5, "checkpoint_every": 1000,
+    }  # fmt: skip
+    solved = strategy == "feature_extraction" and task == "sequence_classification"
+    dropout = {"dropout": 0} if strategy in ("lora", "qlora") else {}
+    weak = {"regularisation": [1e-6]} if solved else {}
+    raw = {
+        "model": str(model),
+        "data": {"train": str(tmp_path / "train.jsonl"), "validation_share": 0, "test_share": 0},
+        "task": pooled(strategy, task),
+        "strategy": {"kind": strategy, **dropout, **weak},
+        "training": {} if solved else training,
+        "out": str(tmp_path / "run"),
+    }
+    tw.train(raw, progress=False)
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert losses[-1] < NEAR_ZERO, f"from {losses[0]:.3f} to {losses[-1]:.3f}"
