@@ -36,8 +36,8 @@ class HeadFirst(Full):
     kind: Literal["{kind}"] = "{kind}"
     share: float = 0.1
 
-    def groups(self, model, layers, learning_rate, weight_decay):
-        return super().groups(model, layers, learning_rate * self.share, weight_decay)
+    def groups(self, model, layers, rates):
+        return super().groups(model, layers, rates._replace(learning_rate=rates.learning_rate * self.share))
 '''
 
 

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 import tunewright as tw
 from tests.conftest import assert_same_weights
+from tests.matrix.conftest import data_for
+from tunewright.component import members
 from tunewright.config import DataConfig, EarlyStopping, RunConfig, TrainingConfig, dump, load, parse_yaml, schema
 from tunewright.errors import ConfigError
+from tunewright.strategies.base import Strategy
 
 DATA = {"train": "inbox.csv"}
 
@@ -49,10 +52,20 @@ raw_configs = st.fixed_dictionaries(
             labels=st.lists(words, min_size=2), multi_label=st.booleans(), thresholds=st.lists(rates),
             pooling=st.sampled_from(["auto", "mean"]), class_weights=st.dictionaries(st.text(), rates),
             window_overlap=st.integers(0, 99), label_smoothing=rates,
-        ).map(lambda fields: {"kind": "sequence_classification", **fields}),
+        ).map(lambda fields: {"kind": "sequence_classification", **fields})
+        | some(labels=st.lists(words, min_size=1), scheme=st.sampled_from(["auto", "BIOES", "plain"]))
+        .map(lambda fields: {"kind": "token_classification", **fields})
+        | some(no_answer=st.booleans() | st.none(), null_threshold=st.floats(-9, 9) | st.none())
+        .map(lambda fields: {"kind": "question_answering", **fields}),
         "strategy": st.sampled_from(["full", "lora", "feature_extraction"])
-        | some(r=counts, alpha=rates, targets=st.just("all-linear") | st.lists(words), merge=st.booleans())
+        | some(r=counts, alpha=rates, targets=st.just("all-linear") | st.lists(words, min_size=1),
+               merge=st.booleans(), rank_pattern=st.dictionaries(words, counts))
         .map(lambda fields: {"kind": "lora", **fields})
+        | some(at=st.lists(rates, min_size=1, unique=True).map(sorted), decay=rates, blocks=counts)
+        .map(lambda fields: {"kind": "gradual_unfreezing", **fields})
+        | some(blocks=st.just("half") | counts, steps=counts | st.none(), embeddings=st.booleans())
+        .map(lambda fields: {"kind": "freeze", **fields})
+        | some(init_text=words | st.none()).map(lambda fields: {"kind": "prompt_tuning", **fields})
         | some(regularisation=st.lists(rates, min_size=1)).map(lambda fields: {"kind": "feature_extraction", **fields}),
         "training": some(
             epochs=rates | st.just("auto"), learning_rate=rates, batch_size=counts, max_steps=counts | st.none(),
@@ -104,6 +117,16 @@ def test_the_run_yaml_of_a_finished_run_repeats_it_bitwise(small, tmp_path, stra
     assert again.metrics["validation"] == first.metrics["validation"]
     changed = yaml.safe_load(recipe.read_text()) | {"out": str(again.path)}
     assert changed == yaml.safe_load((again.path / "run.yaml").read_text())
+
+
+@pytest.mark.parametrize("task", ["token_classification", "question_answering"])
+def test_the_run_yaml_of_the_other_tasks_repeats_their_runs(tiny, tmp_path, task):  # C2
+    train, validation = data_for(task, tmp_path)
+    raw = {"model": tiny, "data": {"train": train, "validation": validation}, "out": str(tmp_path / "first")}
+    first = tw.train(raw | {"training": {"max_steps": 3, "precision": "fp32"}}, progress=False)
+    again = tw.train(load(first.path / "run.yaml", [f"out={tmp_path / 'again'}"]), progress=False)
+    assert_same_weights(first.path, again.path)
+    assert again.metrics["validation"] == first.metrics["validation"]
 
 
 def test_python_objects_and_mappings_make_the_same_configuration():
@@ -176,7 +199,7 @@ SLIPS = {
     "strategy's": ({"training": {"head_learning_rate": 3}},
                    "training.head_learning_rate: unknown key; did you mean 'learning_rate'?"),
     "another kind's": ({"strategy": {"kind": "full", "alpha": 3}},
-                       "strategy.alpha: unknown key; did you mean strategy.alpha (lora)?"),
+                       "strategy.alpha: unknown key; did you mean strategy.alpha (lora) or strategy.alpha (qlora)?"),
     "others' name": ({"training": {"num_train_epochs": 8}},
                      "training.num_train_epochs: unknown key; did you mean 'epochs'?"),
     "nothing near": ({"strategy": {"kind": "full", "zzz": 3}},
@@ -187,7 +210,7 @@ SLIPS = {
     "no kind": ({"strategy": {"regularisation": [1]}},
                 "strategy.kind: is missing; write strategy.kind: feature_extraction"),
     "empty kind": ({"strategy": None},
-                   "strategy: must be a kind (feature_extraction, full, lora), or a section with one; got nothing"),
+                   f"strategy: must be a kind ({', '.join(members(Strategy))}), or a section with one; got nothing"),
     "choice": ({"training": {"precision": "fp_16"}},
                "training.precision: must be 'auto', 'fp32', 'bf16' or 'fp16'; got 'fp_16'; did you mean 'fp16'?"),
     "number": ({"training": {"epochs": "many"}}, "training.epochs: must be a number or 'auto'; got 'many'"),
@@ -204,6 +227,8 @@ SLIPS = {
     "mapping": ({"training": None}, "training: must be a section of keys and values; got nothing"),
     "list": ({"strategy": {"kind": "lora", "targets": 3}},
              "strategy.targets: must be 'attention' or 'all-linear' or a list; got 3"),
+    "together": ({"strategy": {"kind": "lora", "init": "orthogonal", "r": 3}},
+                 "strategy: init: orthogonal needs an even r"),
     "inside a list": ({"strategy": {"kind": "lora", "targets": ["query", 3]}},
                       "strategy.targets[1]: must be text; got 3; put it in quotes"),
     "inside a mapping": ({"task": {"kind": "sequence_classification", "class_weights": {"late": -1}}},

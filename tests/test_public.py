@@ -14,7 +14,9 @@ import tunewright as tw
 HEAVY = ("torch", "transformers", "peft", "accelerate", "datasets", "sklearn")
 PUBLIC = {
     "__version__", "train", "evaluate", "load", "RunConfig", "RunResult", "Predictor", "TunewrightError",
-    "SequenceClassification", "Full", "FeatureExtraction", "LoRA",
+    "QuestionAnswering", "SequenceClassification", "TokenClassification",
+    "BitFit", "BottleneckAdapter", "FeatureExtraction", "Freeze", "Full", "GradualUnfreezing", "IA3", "LayerwiseDecay",
+    "LoRA", "PrefixTuning", "PromptTuning", "QLoRA",
 }  # fmt: skip
 
 

@@ -313,6 +313,8 @@ def lines(path: str, items: list[Any]) -> list[str]:
     family: Any = FAMILIES.get(path)
     if kind == "no_effect":
         return str(first["msg"]).split("\n")
+    if kind == "value_error":  # two fields that can't be had together
+        return [f"{path}: {item['ctx']['error']}" for item in items]
     if kind == "extra_forbidden":
         return [f"{path}: unknown key; {remedy(path, first['loc'])}"]
     if kind == "invalid_key":

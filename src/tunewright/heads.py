@@ -86,8 +86,17 @@ def own_head(model: Any) -> dict[str, Any]:
     if isinstance(model, PooledClassifier):
         return dict(model.head.named_parameters())
     base = base_of(model)
-    names = head_names(base)
-    return {name: parameter for name, parameter in base.named_parameters() if name in names}
+    names, copy = head_names(base), f".modules_to_save.{getattr(model, 'active_adapter', 'default')}"
+    return {
+        name.replace(copy, ""): parameter  # PEFT trains a copy of a part that it keeps, and never runs the original
+        for name, parameter in base.named_parameters()
+        if name in names and ".original_module." not in name
+    }
+
+
+def base_of(model: Any) -> Any:
+    """The transformers model in a PEFT model, or the model itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def save_head(model: Any, folder: Path) -> None:
@@ -103,14 +112,11 @@ def load_head(model: Any, folder: Path) -> None:
     from safetensors.torch import load_file
 
     saved, wanted = load_file(folder / HEAD_FILE), own_head(model)
-    if not set(wanted) <= set(saved):
-        raise KeyError(f"it lacks {', '.join(sorted(set(wanted) - set(saved)))}")
-    target = model.head if isinstance(model, PooledClassifier) else base_of(model)
-    target.load_state_dict(saved, strict=isinstance(model, PooledClassifier))
-
-
-def base_of(model: Any) -> Any:
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+    if set(wanted) != set(saved):
+        raise KeyError(f"it holds {', '.join(sorted(saved))}, not {', '.join(sorted(wanted))}")
+    with torch.no_grad():
+        for name, parameter in wanted.items():
+            parameter.copy_(saved[name])
 
 
 def last_tokens(values: Tensor, inputs: dict[str, Tensor]) -> Tensor:

@@ -86,3 +86,14 @@ def has_biases(config: Any) -> bool:
     with torch.device("meta"):
         model = AutoModel.from_config(config)
     return any(name.endswith("bias") for block in layer_map(model).blocks for name in block)
+
+
+def takes_past(config: Any) -> bool:
+    """Whether an architecture's attention takes keys and values from outside."""
+    import inspect
+
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING
+
+    known: Any = MODEL_MAPPING.get(type(config), None)
+    known = known[0] if isinstance(known, tuple) else known
+    return known is not None and "past_key_values" in inspect.signature(known.forward).parameters

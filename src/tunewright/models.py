@@ -31,7 +31,7 @@ ATTENTION = ("eager", "sdpa", "flex_attention")  # what torch can do; any other 
 HEADS = ("classifier", "score", "pooler", "pre_classifier", "head", "cls", "qa_outputs")
 EXPECTED = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError)  # of broken files
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-SHAPES = ["*.json", "1_Pooling/*"]  # what a model without weights is built from
+SHAPES = ["*.json", "*.txt", "*.model", "1_Pooling/*"]  # what a model without weights is built from
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,17 @@ def load_tokenizer(source: Source, by_words: bool = False) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(source.folder, **safe)
         if by_words and "ByteLevel" in str(tokenizer.backend_tokenizer.pre_tokenizer):
             tokenizer = AutoTokenizer.from_pretrained(source.folder, add_prefix_space=True, **safe)
+            put_blanks(tokenizer.backend_tokenizer.pre_tokenizer)  # classes without a name of their own ignore it
     return tokenizer
+
+
+def put_blanks(part: Any) -> None:
+    """Makes every byte-level part of a pre-tokenizer put a blank before what it is given."""
+    if type(part).__name__ == "Sequence":
+        for place in range(len(part)):
+            put_blanks(part[place])
+    elif hasattr(part, "add_prefix_space"):
+        part.add_prefix_space = True
 
 
 def load_model(source: Source, auto_class: str, quantization_config: Any = None, **config_changes: Any) -> nn.Module:
@@ -284,6 +294,9 @@ def load_model(source: Source, auto_class: str, quantization_config: Any = None,
     import torch
     import transformers
 
+    from .kernels import settle_bitsandbytes
+
+    settle_bitsandbytes()
     for key, value in config_changes.items():
         setattr(source.config, key, value)
     if not source.weights:

@@ -388,9 +388,8 @@ def batches(preview: Preview, name: str) -> list[Any]:
 def counted(batch: Batch, tokenizer: Any) -> Counter[str]:
     """Positions, tokens, unknown ones and targets of a batch."""
     ids, mask = batch.inputs["input_ids"], batch.inputs["attention_mask"]
-    unknown = tokenizer.unk_token_id
-    found = Counter(positions=mask.numel(), tokens=int(mask.sum()))
-    found["unknown"] = 0 if unknown is None else int(((ids == unknown) & (mask == 1)).sum())
+    unknown = (ids == (-1 if tokenizer.unk_token_id is None else tokenizer.unk_token_id)) & (mask == 1)
+    found = Counter(positions=mask.numel(), tokens=int(mask.sum()), unknown=int(unknown.sum()))
     kind = answers(batch.features[0])
     if batch.labels is not None and kind == "tokens":
         found += Counter(targets=int(mask.sum()), supervised=int((batch.labels != IGNORED).sum()))

@@ -66,4 +66,5 @@ def data_for(task: str, folder: Path, count: int = 24) -> tuple[str, str]:
 
 def pooled(strategy: str, task: str) -> dict:
     """The task; with pooling where the strategy wants it."""
-    return {"kind": task, **({"pooling": "mean"} if strategy == "feature_extraction" and task.startswith("seq") else {})}
+    needs = strategy == "feature_extraction" and task == "sequence_classification"
+    return {"kind": task, **({"pooling": "mean"} if needs else {})}

@@ -10,7 +10,7 @@ import pytest
 
 import tunewright as tw
 from tests.conftest import WORDS, make_model
-from tests.matrix.conftest import TASKS, pooled
+from tests.matrix.conftest import COLOURS, TASKS, pooled
 from tunewright.component import members
 from tunewright.strategies.base import Strategy
 
@@ -20,18 +20,20 @@ ARCHITECTURES = ["bert", "modernbert"]
 
 
 def write(task: str, path: Path) -> None:
-    """Sixteen short rows without any rule: only learning by heart helps."""
+    """Sixteen short rows; a linear head on frozen features can tell them apart too."""
     generator = random.Random(5)
+    plain = [word for word in WORDS if word not in COLOURS]
     rows = []
     for row in range(16):
-        words = generator.sample(WORDS, k=4)
+        words = generator.sample(plain, k=4)
+        words[row % 3 + 1] = COLOURS[row % 2]
         if task == "sequence_classification":
-            rows.append({"text": " ".join(words), "topic": ["money", "box"][row % 2]})
+            rows.append({"text": " ".join(words), "topic": COLOURS[row % 2]})
         elif task == "token_classification":
-            rows.append({"tokens": words, "tags": [generator.choice(["O", "B-x", "B-y"]) for _ in words]})
+            rows.append({"tokens": words, "tags": [f"B-{word}" if word in COLOURS else "O" for word in words]})
         else:
             answer = {"text": [words[row % 3 + 1]], "answer_start": [len(" ".join(words[: row % 3 + 1])) + 1]}
-            rows.append({"question": words[0], "context": " ".join(words), "answers": answer})
+            rows.append({"question": "box", "context": " ".join(words), "answers": answer})
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 

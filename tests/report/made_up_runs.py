@@ -152,6 +152,9 @@ def write_run(folder: Path, files: Record) -> Path:
     for name, key in (("metrics.json", "metrics"), ("data.json", "ledger")):
         if files[key] is not None:
             (folder / name).write_text(json.dumps(files[key]), encoding="utf-8")
+    if files.get("manifest") is not None:
+        (folder / "model").mkdir(exist_ok=True)
+        (folder / "model" / "tunewright.json").write_text(json.dumps(files["manifest"]), encoding="utf-8")
     for name, key in (("history.jsonl", "history"), (f"predictions/{files.get('split', 'test')}.jsonl", "predictions")):
         if files[key] is not None:
             (folder / name).write_text("".join(json.dumps(line) + "\n" for line in files[key]), encoding="utf-8")
@@ -197,3 +200,109 @@ def many_class_files(num_classes: int = 77) -> Record:
         row[index] = 38 - index % 7
         row[(index + 1 + index % 3) % num_classes] += index % 7
     return run_files(labels, matrix)
+
+
+def span(text: str, part: str, kind: str, confidence: float | None = None) -> Record:
+    """A stretch of a text as predictions have it; with a confidence it is predicted, without one labelled."""
+    start = text.index(part)
+    place: Record = {"start": start, "end": start + len(part), "type": kind}
+    return place if confidence is None else {"text": part, **place, "confidence": confidence}
+
+
+TAGGED = [
+    # (text, labelled, predicted): right; wrong borders, twice for one entity; wrong type; invented and missed; both
+    ("Noor lives in Brenwick", [("Noor", "person"), ("Brenwick", "town")],
+     [("Noor", "person", 0.9), ("Brenwick", "town", 0.8)]),
+    ("the depot of Port Saline is shut", [("Port Saline", "town")], [("Port", "town", 0.71), ("Saline", "town", 0.4)]),
+    ("Kirkholm called again", [("Kirkholm", "person")], [("Kirkholm", "town", 0.97)]),
+    ("Monday is late for Ada", [("Ada", "person")], [("Monday", "person", 0.85)]),
+    ("old Mr Lark of Larkpost", [("Mr Lark", "person")], [("Lark of Larkpost", "town", 0.5)]),
+    ("nothing to see here", [], []),
+    ("ask Jun or Mika in Oslo", [("Jun", "person"), ("Mika", "person"), ("Oslo", "town")], []),
+    ("Ada again", [("Ada", "person")], []),
+]  # fmt: skip
+
+
+def entity_files() -> Record:
+    """A run that marks people and towns."""
+    files = run_files(["person", "town"], [[1, 0], [0, 1]])
+    files["config"]["task"] = {"kind": "token_classification", "labels": ["person", "town"], "scheme": "IOB2"}
+    files["config"]["strategy"] = {"kind": "layerwise_decay", "decay": 0.8}
+    files["predictions"] = [
+        {"row": 3 + i, "text": text, "label": [span(text, *item) for item in gold],
+         "predicted": [span(text, *item) for item in said]}
+        for i, (text, gold, said) in enumerate(TAGGED)
+    ]  # fmt: skip
+    scores = {
+        "precision": 2 / 7, "recall": 0.2, "f1": 4 / 17, "f1_macro": 0.24, "f1_weighted": 0.23, "num_entities": 10,
+        "accuracy": 0.81, "loss": 0.4, "num_rows": 8, "num_words": 32,
+        "per_type": {"person": {"precision": 0.5, "recall": 1 / 7, "f1": 0.222, "support": 7},
+                     "town": {"precision": 0.25, "recall": 1 / 3, "f1": 0.286, "support": 3}},
+    }  # fmt: skip
+    files["metrics"] |= {"test": scores, "validation": scores, "task": "token_classification",
+                         "strategy": "layerwise_decay", "best_metric": {"name": "f1", "value": 0.71}}  # fmt: skip
+    for line in files["history"]:
+        if "validation" in line:
+            line["validation"] = {"loss": 0.3, "precision": 0.7, "recall": 0.72, "f1": 0.71, "accuracy": 0.95,
+                                  "f1_macro": 0.6, "num_rows": 60, "num_words": 900, "num_entities": 80}  # fmt: skip
+    files["ledger"]["splits"]["train"] |= {"label_counts": {"person": 70, "town": 30}, "windows": 610,
+                                           "faults": {"words that the tokenizer drops": 4}, "truncated": 0}  # fmt: skip
+    return files
+
+
+def tag_files() -> Record:
+    """A run that gives every word a tag."""
+    files = entity_files()
+    files["config"]["task"] |= {"scheme": "plain", "labels": ["DET", "NOUN", "VERB"]}
+    text, gold = "the dogs bark", [("the", "DET"), ("dogs", "NOUN"), ("bark", "VERB")]
+    wrong = [("the", "DET", 0.99), ("dogs", "NOUN", 0.9), ("bark", "NOUN", 0.77)]
+    right = [("the", "DET", 0.99), ("dogs", "NOUN", 0.9), ("bark", "VERB", 0.6)]
+    files["predictions"] = [
+        {"row": i, "text": text, "label": [span(text, *item) for item in gold],
+         "predicted": [span(text, *item) for item in (wrong if i % 4 == 0 else right)]}
+        for i in range(40)
+    ]  # fmt: skip
+    each = {"precision": 0.9, "recall": 0.9, "f1": 0.9, "support": 40}
+    files["metrics"]["test"] = {"accuracy": 110 / 120, "loss": 0.3, "num_rows": 40, "num_words": 120, "f1_macro": 0.9,
+                                "per_type": {"DET": each, "NOUN": each, "VERB": {**each, "f1": 0.7}}}  # fmt: skip
+    return files
+
+
+CONTEXT = (
+    "A parcel on its way can be sent elsewhere until 5:40 in the morning. Moving the day is free, a different address "
+    "costs 3.20 euros within the same town and 6.80 euros elsewhere in the country. " + "We say it as it is. " * 20
+    + "Each parcel can be redirected twice."
+)  # fmt: skip
+ASKED = [
+    ("Until when?", ["5:40 in the morning", "5:40"], "5:40", 0.9),
+    ("How much within town?", ["3.20 euros"], "a different address", 0.8),
+    ("How often | really?", ["twice"], "redirected twice", 0.6),
+    ("How much is it to the moon?", [], "3.20 euros", 0.7),
+    ("How much elsewhere?", ["6.80 euros"], None, 0.95),
+    ("Is there tea?", [], None, 0.5),
+]
+
+
+def answer_files() -> Record:
+    """A run that answers questions, or says that there is no answer."""
+    files = run_files(TOPICS, MATRIX)
+    files["config"]["task"] = {"kind": "question_answering", "no_answer": True, "null_threshold": None}
+    files["config"]["data"] |= {"text": ["question", "context"], "label": ["answers"]}
+    files["config"]["strategy"] = {"kind": "full"}
+    files["manifest"] = {"form": "full", "base": "/home/ada/base",
+                         "task": {**files["config"]["task"], "null_threshold": -1.25}}  # fmt: skip
+    files["predictions"] = [
+        {"row": i + 1, "id": f"LQ-{i}", "text": f"{question} | {CONTEXT}", "label": golds, "predicted": said,
+         "confidence": sure}
+        for i, (question, golds, said, sure) in enumerate(ASKED)
+    ]  # fmt: skip
+    scores = {
+        "exact_match": 2 / 6, "f1": 0.444, "num_rows": 6, "has_answer_exact_match": 0.25, "has_answer_f1": 0.417,
+        "num_has_answer": 4, "no_answer_exact_match": 0.5, "no_answer_f1": 0.5, "num_no_answer": 2,
+    }  # fmt: skip
+    files["metrics"] |= {"test": scores, "validation": scores, "task": "question_answering", "strategy": "full"}
+    for line in files["history"]:
+        if "validation" in line:
+            line["validation"] = {"exact_match": 0.3, "f1": 0.4, "num_rows": 6, "num_no_answer": 2}
+    files["ledger"]["splits"]["train"]["label_counts"] = {"has answer": 80, "no answer": 20}
+    return files

@@ -16,6 +16,28 @@ def test_wilson_gives_the_published_interval() -> None:
     assert analysis.wilson(1.0, 20)[1] == 1.0
 
 
+def test_the_interval_over_rows_is_that_of_independent_rows_and_wider_where_errors_come_together() -> None:
+    alone = [(1.0, 1.0)] * 160 + [(0.0, 1.0)] * 40
+    found = analysis.ratio_interval(alone)
+    assert found == pytest.approx(analysis.wilson(0.8, 200), abs=0.01)
+    together = analysis.ratio_interval([(10.0, 10.0)] * 16 + [(0.0, 10.0)] * 4)
+    assert found is not None
+    assert together is not None
+    assert together[1] - together[0] > 2.5 * (found[1] - found[0])
+    assert analysis.ratio_interval(alone) == found
+
+
+@pytest.mark.parametrize("rows", [[], [(1.0, 2.0)] * 19, [(3.0, 3.0)] * 50, [(0.0, 2.0), (0.0, 1.0)] * 20])
+def test_no_interval_is_given_where_rows_say_nothing(rows: list[tuple[float, float]]) -> None:
+    assert analysis.ratio_interval(rows) is None
+
+
+def test_keeping_the_surest_answers_is_told_with_its_confidence() -> None:
+    answers = [(0.9, True)] * 10 + [(0.5, False)] * 10
+    assert analysis.surest(answers) == [(0.25, 0.9, 1.0), (0.5, 0.9, 1.0), (0.75, 0.5, 10 / 15), (1.0, 0.5, 0.5)]
+    assert analysis.surest(answers[1:]) == []
+
+
 def test_smoothing_does_not_lag_behind_a_straight_line() -> None:
     line = [(float(x), 3.0 - 0.01 * x) for x in range(200)]
     assert [y for _, y in analysis.smooth(line)] == pytest.approx([y for _, y in line])

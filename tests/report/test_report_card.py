@@ -200,3 +200,49 @@ def test_a_code_block_cannot_be_closed_from_inside() -> None:
 def test_the_metadata_are_plain_yaml(run: Path) -> None:
     block = card.render(run).split("---\n")[1]
     assert yaml.safe_load(block) == data(card.render(run)) | {"model-index": yaml.safe_load(block)["model-index"]}
+
+
+def test_a_card_of_entities_has_their_metrics_types_and_limits(write_files: Writer) -> None:
+    content = card.render(write_files(made_up.entity_files()))
+    assert data(content)["pipeline_tag"] == "token-classification"
+    results = {result.metric_name: result for result in ModelCard(content).data.eval_results or []}
+    assert results["F1"].metric_value == pytest.approx(4 / 17, abs=1e-6)
+    assert (results["F1"].metric_type, results["F1"].task_type) == ("f1", "token-classification")
+    assert {"Precision", "Recall"} <= set(results)
+    assert "F1 on test: **0.235**; precision 0.286; recall 0.200." in content
+    assert "2 entity types:" in content
+    assert "It marks stretches of a text that are of one of the types below" in content
+    assert "| entity type | F1 | precision | recall | entities |" in content
+    assert "2 entity types have fewer than ten entities in the evaluation" in content
+    assert "- train: 4 words that the tokenizer drops" in content
+    assert not any(text in content for text, *_ in made_up.TAGGED)
+
+
+def test_a_card_of_tagged_words_speaks_of_words(write_files: Writer) -> None:
+    content = card.render(write_files(made_up.tag_files()))
+    assert "It gives every word of a text one of the tags below." in content
+    assert "| tag | F1 | precision | recall | words |" in content
+
+
+def test_a_card_of_answers_has_exact_match_the_threshold_and_what_silence_would_score(write_files: Writer) -> None:
+    content = card.render(write_files(made_up.answer_files()))
+    assert data(content)["pipeline_tag"] == "question-answering"
+    assert {"exact_match", "f1"} <= set(data(content)["metrics"])
+    assert "Exact match on test: **0.333** (95 % interval 0.097 to 0.700, 6 rows); F1 0.444." in content
+    assert "where the context holds no answer, with none" in content
+    assert "task.null_threshold | -1.25" in content.replace("\\", "")
+    assert "Word for word it answers 25.0 % of the questions that have an answer" in plain(content)
+    assert "Never answering would be right 33.3 % of the time." in plain(content)
+    assert "## Labels" not in content
+    assert "/home/ada" not in content
+    assert not any(question in content for question, *_ in made_up.ASKED)
+
+
+def test_a_card_says_that_an_answer_always_comes_where_training_had_no_other_case(write_files: Writer) -> None:
+    files = made_up.answer_files()
+    files["manifest"]["task"]["no_answer"] = False
+    assert "It always gives one, also where the context holds no answer" in card.render(write_files(files))
+
+
+def plain(content: str) -> str:
+    return content.replace("\N{NARROW NO-BREAK SPACE}", " ")

@@ -123,6 +123,12 @@ def test_bars_are_as_long_as_their_counts() -> None:
     assert "–" in texts(root)
 
 
+def test_bars_of_mistakes_have_another_colour_than_right_answers() -> None:
+    root = parse(charts.bars("b", "t", "d", [("right", 9), ("wrong", 3), ("missed", 2)], good=1))
+    fills = [rect.attrib["fill"] for rect in root.iter(f"{NAMESPACE}rect")]
+    assert fills == [svg.GOOD, svg.BAD, svg.BAD]
+
+
 def test_every_chart_has_a_title_and_a_description_that_are_its_name() -> None:
     root = parse(charts.bars("labels", "Labels in train", "a has 1 row", [("a", 1)]))
     named = {element.attrib.get("id"): element.text for element in root}

@@ -198,14 +198,15 @@ def test_a_head_of_the_models_own_class_loads_with_plain_transformers(files: Rec
     files["config"]["task"]["pooling"] = "model"
     files["config"]["strategy"] = {"kind": "full"}
     text = Page(html.render(write_files(files))).text
-    assert "AutoModelForSequenceClassification.from_pretrained('runs/train-lora/model')" in text
+    assert "folder = 'runs/train-lora/model'" in text
+    assert "AutoModelForSequenceClassification.from_pretrained(folder)" in text
     assert "head.safetensors" not in text
 
 
 def test_an_adapter_with_the_models_own_head_is_told_its_number_of_labels(files: Record, write_files: Writer) -> None:
     files["config"]["task"]["pooling"] = "model"
     text = Page(html.render(write_files(files))).text
-    assert "AutoPeftModelForSequenceClassification.from_pretrained('runs/train-lora/model', num_labels=6)" in text
+    assert "AutoPeftModelForSequenceClassification.from_pretrained(folder, num_labels=6)" in text
 
 
 def test_what_was_not_measured_is_left_out_of_the_costs(files: Record, write_files: Writer) -> None:

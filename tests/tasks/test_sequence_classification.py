@@ -110,14 +110,14 @@ def test_labels_are_learned_from_the_training_split_in_natural_order(tmp_path): 
 def test_multi_label_targets_and_decisions():
     task = SequenceClassification(labels=("a", "b", "c"), multi_label=True, thresholds=(0.5, 0.9, 0.1))
     assert task.target(Row(1, ("x",), ("c", "a"))).tolist() == [1, 0, 1]
-    said = task.decode(np.array([0.1, 2.0, -2.0]))
+    said = task.decode(np.array([0.1, 2.0, -2.0]), Row(1, ("x",)))
     assert said.labels == ("a", "c")
     assert said.label is None
     assert set(said.to_json()) == {"labels", "probabilities"}
 
 
 def test_single_label_decision():
-    said = SequenceClassification(labels=("a", "b")).decode(np.array([0.0, np.log(3)]))
+    said = SequenceClassification(labels=("a", "b")).decode(np.array([0.0, np.log(3)]), Row(1, ("x",)))
     assert (said.label, round(said.probability, 6)) == ("b", 0.75)
     assert sum(said.probabilities.values()) == pytest.approx(1)
 

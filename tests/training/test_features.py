@@ -137,7 +137,8 @@ def test_the_head_is_fitted_to_convergence_like_scikit_learns(tiny, tmp_path):
     labels = (values[:, 0] + generator.normal(0, 1, 200) > 3).astype(int) + (values[:, 1] > 4)
     head = torch.nn.Linear(8, 3)
     task = SequenceClassification(labels=("a", "b", "c"), multi_label=False)
-    fit_head(head, task, Split(values, list(labels)), None, [0.01], State(1, 1), lambda line: None)
+    rows = [Row(number, ("x",), "abc"[label]) for number, label in enumerate(labels)]
+    fit_head(head, task, Split(values, list(labels), rows), None, [0.01], State(1, 1), lambda line: None)
     scaled = (values - values.mean(0)) / (values.std(0) + 1e-6)
     theirs = LogisticRegression(C=1 / (0.01 * 200), tol=1e-8, max_iter=5000).fit(scaled, labels).predict_proba(scaled)
     ours = torch.softmax(head(torch.from_numpy(values)), 1).detach().numpy()

@@ -179,10 +179,11 @@ def test_biases_and_norms_are_not_decayed(small, tiny):
     from transformers import AutoModel
 
     from tunewright.layers import layer_map
+    from tunewright.strategies.base import Rates
     from tunewright.strategies.full import Full
 
     model = AutoModel.from_pretrained(tiny)
-    groups = Full().groups(model, layer_map(model), 1e-3, 0.5)
+    groups = Full().groups(model, layer_map(model), Rates(1e-3, 0.5))
     plain = {name for group in groups if group.weight_decay == 0 for name in group.parameters}
     assert plain == {name for name, value in model.named_parameters() if value.ndim == 1}
     assert {group.weight_decay for group in groups} == {0.0, 0.5}

@@ -11,10 +11,15 @@ from rich.markup import escape
 from rich.table import Table
 
 SHOWN = (
-    "accuracy", "f1_macro", "f1_micro", "f1_samples", "precision_macro", "recall_macro", "mcc", "exact_match",
-    "average_precision_macro", "loss", "calibration_error", "num_rows",
+    "f1", "precision", "recall", "accuracy", "exact_match", "f1_macro", "f1_micro", "f1_weighted", "f1_samples",
+    "precision_macro", "recall_macro", "mcc", "average_precision_macro", "has_answer_exact_match", "has_answer_f1",
+    "no_answer_exact_match", "loss", "calibration_error", "num_rows", "num_words", "num_entities", "num_has_answer",
+    "num_no_answer",
 )  # fmt: skip
+TYPES = 12  # entity types and tags that get a line of their own; of more, the weakest
 EXAMPLES = 5
+WIDTH = 70  # of a text among the examples
+SOME = 3  # entities shown of a text
 
 
 def console() -> Console:
@@ -22,12 +27,27 @@ def console() -> Console:
 
 
 def scores(splits: dict[str, dict[str, Any]]) -> None:
-    """One column per split."""
+    """One column per split, and below the scores of each entity type or tag."""
     table = Table("score", *map(escape, splits), title_justify="left")
     for name in SHOWN:
         if any(name in found for found in splits.values()):
             table.add_row(name, *(number(found.get(name)) for found in splits.values()))
     console().print(table)
+    types({name: found["per_type"] for name, found in splits.items() if found.get("per_type")})
+
+
+def types(splits: dict[str, dict[str, Any]]) -> None:
+    """The F1 of each type in the last split (test, where there is one), the weakest first."""
+    split, found = list(splits.items())[-1] if splits else ("", {})
+    if len(found) < 2:  # one type's scores are those above
+        return
+    weakest = sorted(found, key=lambda name: (found[name]["f1"], name))
+    table = Table(f"type, on {escape(split)}", "f1", "precision", "recall", "support")
+    for name in weakest[:TYPES]:
+        table.add_row(escape(name), *(number(found[name][key]) for key in ("f1", "precision", "recall", "support")))
+    console().print(table)
+    if len(weakest) > TYPES:
+        console().print(f"and {len(weakest) - TYPES} more with better scores: see report.html")
 
 
 def number(value: Any) -> str:
@@ -35,24 +55,48 @@ def number(value: Any) -> str:
 
 
 def examples(run: Path) -> None:
-    """A few predictions with their probabilities."""
+    """A few predictions, and how sure each is."""
     path = next((run / "predictions" / f"{name}.jsonl" for name in ("test", "validation")
                  if (run / "predictions" / f"{name}.jsonl").is_file()), None)  # fmt: skip
     if path is None:
         return
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    table = Table("text", "label", "predicted", "probability", show_lines=False)
-    for line in lines[:: max(1, len(lines) // EXAMPLES)][:EXAMPLES]:
-        text = line["text"] if len(line["text"]) <= 70 else line["text"][:69] + "…"
-        table.add_row(escape(text), *(escape(cell) for cell in answer(line)))
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    shown = [answer(line) for line in lines[:: max(1, len(lines) // EXAMPLES)][:EXAMPLES]]
+    if not shown:
+        return
+    table = Table(*shown[0], show_lines="probability" not in shown[0])
+    for cells in shown:
+        table.add_row(*map(escape, cells.values()))
     console().print(table)
 
 
-def answer(line: dict[str, Any]) -> tuple[str, str, str]:
+def cut(text: str) -> str:
+    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
+
+
+def answer(line: dict[str, Any]) -> dict[str, str]:
+    """The cells of one line of predictions by their heads: of a classification, of an answer, of entities."""
+    text, label, predicted = line["text"], line["label"], line["predicted"]
+    shown = {"text": cut(text)}
     if "probability" in line:
-        return line["label"], line["predicted"], f"{line['probability']:.2f}"
-    chosen = [f"{line['probabilities'][name]:.2f}" for name in line["predicted"]]
-    return ", ".join(line["label"]) or "-", ", ".join(line["predicted"]) or "-", ", ".join(chosen) or "-"
+        return {**shown, "label": label, "predicted": predicted, "probability": f"{line['probability']:.2f}"}
+    if "probabilities" in line:
+        chosen = [f"{line['probabilities'][name]:.2f}" for name in predicted]
+        names = {"label": ", ".join(label) or "-", "predicted": ", ".join(predicted) or "-"}
+        return {**shown, **names, "probability": ", ".join(chosen) or "-"}
+    if "confidence" in line:
+        gold, said = cut(label[0]) if label else "-", "-" if predicted is None else cut(predicted)
+        asked = {"question": cut(text.partition(" | ")[0])}
+        return {**asked, "label": gold, "predicted": said, "confidence": f"{line['confidence']:.2f}"}
+    return {**shown, "label": entities(label, text), "predicted": entities(predicted, text)}
+
+
+def entities(found: list[dict[str, Any]], text: str) -> str:
+    """The first of them, a line each: `town: Brenwick 0.93`."""
+    shown = [f"{item['type']}: {cut(text[item['start'] : item['end']])}" for item in found[:SOME]]
+    sure = [f" {item['confidence']:.2f}" if "confidence" in item else "" for item in found[:SOME]]
+    more = [f"and {len(found) - SOME} more"] if len(found) > SOME else []
+    return "\n".join([*map(str.__add__, shown, sure), *more]) or "-"
 
 
 def closing(result: Any) -> None:
@@ -68,4 +112,5 @@ def closing(result: Any) -> None:
     for warning in metrics["warnings"]:
         out.print(f"[yellow]warning:[/yellow] {escape(warning)}")
     out.print(f"report:  {escape(str(run / 'report.html'))}", soft_wrap=True)
-    out.print(f'try it:  tunewright predict {escape(str(run))} --text "..."', soft_wrap=True)
+    context = ' --context "..."' if metrics["task"] == "question_answering" else ""
+    out.print(f'try it:  tunewright predict {escape(str(run))} --text "..."{context}', soft_wrap=True)

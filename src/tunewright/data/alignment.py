@@ -70,7 +70,7 @@ def located(
     else:
         marks = [[int(word) for word in window[len(plain.prefix) :]] for window in answered]
         runs = of_words(inner, wholes[0], marks, plain.room)
-    return runs and [framed(len(plain.prefix), [(0, at) for at in run], len(plain.suffix)) for run in runs]
+    return None if not runs else [framed(len(plain.prefix), [(0, at) for at in run], len(plain.suffix)) for run in runs]
 
 
 def without_frame(windows: Sequence[list[int]], before: list[int], behind: list[int]) -> list[list[int]] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import heapq
 import itertools
 import math
@@ -46,10 +47,45 @@ def wilson(share: float, num_rows: int, z: float = 1.959964) -> tuple[float, flo
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
+def ratio_interval(rows: Sequence[tuple[float, float]], draws: int = 2000, seed: int = 0) -> Point | None:
+    """The 95 % interval of sum(first) / sum(second): percentiles of a seeded bootstrap over rows (Efron 1979).
+
+    What goes wrong within one row is not independent; so rows are drawn, not entities or words. None where that says
+    nothing: fewer than 20 rows, or rows that are all right or all wrong, of which every draw is the same.
+    """
+    import numpy as np
+
+    kinds = collections.Counter(rows)
+    if len(rows) < 20 or len({first / second for first, second in kinds if second}) < 2:
+        return None
+    shares = np.array(list(kinds.values())) / len(rows)
+    drawn = np.random.default_rng(seed).multinomial(len(rows), shares, size=draws) @ np.array(list(kinds), dtype=float)
+    ratios = drawn[:, 0] / np.where(drawn[:, 1] > 0, drawn[:, 1], np.inf)
+    low, high = np.percentile(ratios, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def surest(answers: Iterable[tuple[float, bool]]) -> list[tuple[float, float, float]]:
+    """What keeping only the surest quarter, half, ... would give: (share kept, lowest confidence, share of them right).
+
+    Nothing for fewer than 20 answers.
+    """
+    ordered = sorted(answers, key=lambda answer: -answer[0])
+    if len(ordered) < 20:
+        return []
+    cuts = [(share, ordered[: math.ceil(share * len(ordered))]) for share in (0.25, 0.5, 0.75, 1.0)]
+    return [(share, kept[-1][0], sum(right for _, right in kept) / len(kept)) for share, kept in cuts]
+
+
 def main_score(scores: Record) -> tuple[str, float] | None:
     """The score that stands for the whole: accuracy, else macro F1, else the first number that is no loss."""
-    names = [*MAIN_SCORES, *(name for name in scores if name not in ("loss", "num_rows"))]
+    names = [*MAIN_SCORES, *(name for name in scores if is_score(name))]
     return next(((name, value) for name in names if (value := finite(scores.get(name))) is not None), None)
+
+
+def is_score(name: str) -> bool:
+    """Whether a higher value means a better model: no loss, and no number of things."""
+    return name != "loss" and not name.startswith("num_")
 
 
 def curve(lines: Iterable[Record], *path: str, x: str = "step") -> list[Point]:

@@ -8,11 +8,12 @@ from typing import Any
 
 import yaml
 
-from . import usage
-from .analysis import by_weakness, main_score, weakest, wilson
-from .files import Record, RunFiles, read
+from . import usage, verdict
+from .analysis import by_weakness, weakest
+from .calibration import calibration_sentence
+from .files import RunFiles, read
+from .hub import metadata, one_line
 from .markup import clean
-from .outcome import calibration_sentence, source
 from .words import (
     count,
     date,
@@ -24,41 +25,17 @@ from .words import (
     plural,
     score,
     score_name,
+    score_value,
+    score_word,
     share,
     shorten,
     strategy_name,
     task_name,
 )
 
-_PIPELINES = {
-    "sequence_classification": "text-classification",
-    "token_classification": "token-classification",
-    "question_answering": "question-answering",
-}
-# Names of ours -> metric type of the hub. Others are in the results table, not in the metadata.
-_METRICS = {
-    "accuracy": "accuracy",
-    "f1_macro": "f1",
-    "f1_micro": "f1",
-    "precision_macro": "precision",
-    "recall_macro": "recall",
-    "mcc": "matthews_correlation",
-    "exact_match": "exact_match",
-}
-# The hub refuses a licence that it does not know, so the usual ones are named and the rest are `other`.
-_LICENCES = frozenset({
-    "apache-2.0", "mit", "bsd", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-2.0", "cc-by-3.0", "cc-by-4.0",
-    "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nc-sa-2.0",
-    "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-4.0", "gpl", "gpl-2.0", "gpl-3.0",
-    "lgpl", "lgpl-2.1", "lgpl-3.0",
-    "agpl-3.0", "mpl-2.0", "openrail", "bigscience-openrail-m", "bigscience-bloom-rail-1.0", "creativeml-openrail-m",
-    "afl-3.0", "artistic-2.0", "bsl-1.0", "ecl-2.0", "epl-2.0", "eupl-1.1", "isc", "unlicense", "wtfpl", "zlib",
-    "gemma", "llama2", "llama3", "llama3.1", "llama3.2", "llama3.3", "llama4", "unknown", "other",
-})  # fmt: skip
-_LOADERS = {"csv": "csv", "tsv": "csv", "json": "json", "jsonl": "json", "parquet": "parquet"}
 # What starts markup within a line (an underscore only at the edge of a word), or at its start.
 _SPECIAL = re.compile(r"[\\`*\[\]|~$@]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=:)//|(?<=www)\.(?=\S)", re.IGNORECASE)
-_LEADING = re.compile(r"^(?:[#+=>-]|\d+(?=[.)]))")
+_LEADING = re.compile(r"^(?:[#+=>-]|\d+(?=[.)](?:\s|$)))")
 
 
 def render(run: Path) -> str:
@@ -83,67 +60,9 @@ def card(files: RunFiles) -> str:
     return clean(f"---\n{dumped}---\n\n" + "\n\n".join(section for section in sections if section) + "\n")
 
 
-def metadata(files: RunFiles) -> Record:
-    """The YAML of the card; what is not known is left out."""
-    pipeline = _PIPELINES.get(files.task, "text-generation")
-    results = _model_index(files, pipeline)
-    found = {
-        **_licence(files.metrics.get("model_licence")),
-        "library_name": "peft" if usage.is_adapter(files) else "transformers",
-        "pipeline_tag": pipeline,
-        "base_model": files.base_model,
-        "tags": _tags(files, pipeline),
-        "metrics": sorted({metric["type"] for result in results for metric in result["results"][0]["metrics"]}),
-        "model-index": results,
-    }
-    return {key: value for key, value in found.items() if value}
-
-
-def _licence(name: Any) -> Record:
-    if not name:
-        return {}
-    known = _one_line(str(name)).lower()
-    return {"license": known} if known in _LICENCES else {"license": "other", "license_name": _slug(known)}
-
-
-def _tags(files: RunFiles, pipeline: str) -> list[str]:
-    named = ["tunewright", pipeline, _slug(files.strategy), "multi-label" if files.multi_label else ""]
-    return [tag for tag in dict.fromkeys(named) if tag]
-
-
-def _model_index(files: RunFiles, pipeline: str) -> list[Record]:
-    """One result: the scores of the split that the report speaks of, in the hub's terms."""
-    metrics = [
-        {"type": kind, "value": round(value, 6), "name": score_name(name)}
-        for name, kind in _METRICS.items()
-        if (value := finite(files.scores.get(name))) is not None
-    ]
-    if not metrics:
-        return []
-    task = {"type": pipeline, "name": task_name(files.task)}
-    result = {"task": task, "dataset": _dataset(files), "metrics": metrics}
-    return [{"name": _one_line(files.name), "results": [result]}]
-
-
-def _dataset(files: RunFiles) -> Record:
-    """Name and type of the evaluated data: of a local file, the loader of `datasets` that reads it."""
-    name = _one_line(source(files, files.split))
-    suffixes = name.lower().removesuffix(".gz").rsplit(".", 1)
-    kind = _LOADERS.get(suffixes[-1]) if len(suffixes) == 2 else None
-    return {"name": name, "type": kind or _slug(name), "split": files.split}
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(clean(text).split())
-
-
 def markdown(text: Any) -> str:
     """Any text as inert markdown in one line: no markup, no link, no table cell and no HTML comes out of it."""
-    inert = _SPECIAL.sub(lambda found: "".join(f"\\{character}" for character in found[0]), _one_line(str(text)))
+    inert = _SPECIAL.sub(lambda found: "".join(f"\\{character}" for character in found[0]), one_line(str(text)))
     inert = _LEADING.sub(lambda found: f"{found[0]}\\" if found[0].isdigit() else f"\\{found[0]}", inert)
     return inert.replace("&", "&amp;").replace("<", "&lt;")
 
@@ -164,36 +83,59 @@ def _introduction(files: RunFiles) -> str:
     model = files.base_model or str(files.config.get("model") or files.metrics.get("model") or "a model")
     kind = task_name(files.task).lower() + (" with several labels a text" if files.multi_label else "")
     made = f" on {date(files.metrics['created'])}" if files.metrics.get("created") else ""
-    how = f"by {markdown(strategy_name(files.strategy))} with Tunewright{made}"
+    how = f"with Tunewright{made}, by {markdown(strategy_name(files.strategy, files.part('strategy')))}"
     said = f"{markdown(model)}, made into a model for {markdown(kind)} {how}."
     return f"# {markdown(files.name)}\n\n{said}{_main_result(files)}"
 
 
 def _main_result(files: RunFiles) -> str:
-    main, rows = main_score(files.scores), finite(files.scores.get("num_rows"))
-    if main is None:
+    found, rows = verdict.main(files), finite(files.scores.get("num_rows"))
+    if found is None:
         return ""
-    name, value = main
-    said = f"\n\n{score_name(name)} on {files.split}: **{score(value)}**"
-    if name == "accuracy" and rows:
-        low, high = wilson(value, int(rows))
+    said = f"\n\n{score_name(found.name)} on {files.split}: **{score(found.value)}**"
+    if found.interval and rows:
+        low, high = found.interval
         said += f" (95 % interval {score(low)} to {score(high)}, {plural(rows, 'row')})"
-    return said + "."
+    beside = {"f1": ("precision", "recall"), "exact_match": ("f1",)}.get(found.name, ())
+    others = [f"{score_word(name)} {score(files.scores[name])}" for name in beside if name in files.scores]
+    return "; ".join([said, *others]) + "."
 
 
 def _intended_use(files: RunFiles) -> str:
-    said = "For texts like those it was trained on: same source, language and labels."
-    if files.task == "sequence_classification":
-        amount = "any number of the labels below" if files.multi_label else "one of the labels below"
-        said += f" It answers every text with {amount}, also one that none of them fits."
+    alike = "source, language and labels" if files.labels else "source and language"
+    said = f"For texts like those it was trained on: same {alike}."
+    told = {
+        "sequence_classification": _use_of_classes,
+        "token_classification": _use_of_tags,
+        "question_answering": _use_of_answers,
+    }
+    said += f" {told[files.task](files)}" if files.task in told else ""
     return f"## Intended use\n\n{said} Not meant for decisions about people that no person checks."
+
+
+def _use_of_classes(files: RunFiles) -> str:
+    amount = "any number of the labels below" if files.multi_label else "one of the labels below"
+    return f"It answers every text with {amount}, also one that none of them fits."
+
+
+def _use_of_tags(files: RunFiles) -> str:
+    if files.plain_tags:
+        return "It gives every word of a text one of the tags below."
+    return "It marks stretches of a text that are of one of the types below; they never overlap or lie in one another."
+
+
+def _use_of_answers(files: RunFiles) -> str:
+    said = "It takes a question and a context, and answers with a stretch of that context, word for word"
+    if (files.manifest.get("task") or files.part("task")).get("no_answer"):
+        return f"{said}; where the context holds no answer, with none."
+    return f"{said}. It always gives one, also where the context holds no answer: training had no such question."
 
 
 def _labels(files: RunFiles) -> str:
     if not files.labels:
         return ""
     names = "\n".join(f"- {markdown(label)}" for label in files.labels)
-    return f"## Labels\n\n{plural(len(files.labels), 'label')}:\n\n{names}"
+    return f"## Labels\n\n{plural(len(files.labels), files.label_noun)}:\n\n{names}"
 
 
 def _training_data(files: RunFiles) -> str:
@@ -201,14 +143,22 @@ def _training_data(files: RunFiles) -> str:
     if not splits:
         return ""
     keys = ("rows_in", "rows_kept", "truncated", "tokens")
-    rows = [[markdown(name), markdown(source(files, name)), *(count(split.get(key)) for key in keys)]
+    rows = [[markdown(name), markdown(files.source(name)), *(count(split.get(key)) for key in keys)]
             for name, split in splits.items()]  # fmt: skip
-    return "## Training data\n\n" + _table(["split", "file", "rows", "kept", "truncated", "tokens"], rows)
+    mended = [
+        f"- {markdown(name)}: {count(number)} {markdown(phrase)}"
+        for name, split in splits.items()
+        for phrase, number in (split.get("faults") or {}).items()
+    ]
+    table = _table(["split", "file", "rows", "kept", "truncated", "tokens"], rows)
+    return f"## Training data\n\n{table}" + ("\n\nMended or lost:\n\n" + "\n".join(mended) if mended else "")
 
 
 def _procedure(files: RunFiles) -> str:
     """The hyperparameters that were set, part by part."""
-    parts = [("strategy", files.part("strategy")), ("training", files.part("training")), ("task", files.part("task"))]
+    learned = {} if files.null_threshold is None else {"null_threshold": files.null_threshold}
+    task = {**files.part("task"), **learned}
+    parts = [("strategy", files.part("strategy")), ("training", files.part("training")), ("task", task)]
     rows = [
         [markdown(f"{part}.{key}"), markdown(shorten(str(value), 80))]
         for part, values in parts
@@ -230,33 +180,29 @@ def _results(files: RunFiles) -> str:
     names = {name: None for split in splits for name, value in scores[split].items() if finite(value) is not None}
     if not names:
         return "## Results\n\nNot evaluated."
-    rows = [[_row_name(name), *(_value(name, scores[split].get(name)) for split in splits)] for name in names]
-    return "## Results\n\n" + _table(["score", *splits], rows) + _per_class(files.scores.get("per_class") or {})
+    rows = [
+        [markdown(score_name(name)), *(score_value(name, scores[split].get(name)) for split in splits)]
+        for name in names
+    ]
+    return "## Results\n\n" + _table(["score", *splits], rows) + _groups(files)
 
 
-def _row_name(name: str) -> str:
-    return "Rows" if name == "num_rows" else markdown(score_name(name))
-
-
-def _value(name: str, value: Any) -> str:
-    return count(value) if name == "num_rows" else score(value)
-
-
-def _per_class(per_class: dict[str, Record]) -> str:
-    if not per_class:
+def _groups(files: RunFiles) -> str:
+    """The scores of each class or type, weakest first."""
+    if not files.groups:
         return ""
     keys = ("f1", "precision", "recall")
     rows = [
         [markdown(label), *(score(row.get(key)) for key in keys), count(row.get("support"))]
-        for label, row in by_weakness(per_class)
+        for label, row in by_weakness(files.groups)
     ]
-    return "\n\n" + _table(["label", "F1", "precision", "recall", "rows"], rows)
+    return "\n\n" + _table([files.label_noun, "F1", "precision", "recall", files.counted_noun], rows)
 
 
 def _limits(files: RunFiles) -> str:
     """What was measured to be weak, and what was not measured."""
     said = [
-        *_limits_of_classes(files.scores.get("per_class") or {}),
+        *_limits_of_groups(files),
         *_limits_of_scores(files),
         *_limits_of_data(files),
         *(markdown(warning) for warning in files.metrics.get("warnings") or []),
@@ -265,13 +211,14 @@ def _limits(files: RunFiles) -> str:
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in said)
 
 
-def _limits_of_classes(per_class: dict[str, Record]) -> list[str]:
-    weak = [f"{markdown(label)} (F1 {score(per_class[label].get('f1'))})" for label in weakest(per_class)]
-    rare = [label for label, row in per_class.items() if (finite(row.get("support")) or 0) < 10]
+def _limits_of_groups(files: RunFiles) -> list[str]:
+    groups = files.groups
+    weak = [f"{markdown(label)} (F1 {score(groups[label].get('f1'))})" for label in weakest(groups)]
+    rare = [label for label, row in groups.items() if (finite(row.get("support")) or 0) < 10]
     said = [f"Weakest on {listing(weak)}."] if weak else []
     if rare:
-        some = plural(len(rare), "label has", "labels have")
-        said.append(f"{some} fewer than ten rows in the evaluation: their scores are rough.")
+        some = plural(len(rare), f"{files.label_noun} has", f"{files.label_noun}s have")
+        said.append(f"{some} fewer than ten {files.counted_noun} in the evaluation: their scores are rough.")
     return said
 
 
@@ -280,9 +227,22 @@ def _limits_of_scores(files: RunFiles) -> list[str]:
     said = []
     if error is not None:
         said.append(f"Calibration error {score(error)}. {calibration_sentence(bins, error, files.multi_label)}")
+    said += _limits_of_answers(files) if files.task == "question_answering" else []
     if not files.metrics.get("test"):
         said.append("There was no test split: validation chose the best step and gave these scores.")
     return said
+
+
+def _limits_of_answers(files: RunFiles) -> list[str]:
+    """How it does where there is an answer, against saying nothing."""
+    none, rows = finite(files.scores.get("num_no_answer")), finite(files.scores.get("num_rows"))
+    exact, silent = (finite(files.scores.get(f"{part}_answer_exact_match")) for part in ("has", "no"))
+    if not none or not rows or exact is None or silent is None:
+        return []
+    return [
+        f"Word for word it answers {percent(exact)} of the questions that have an answer, and leaves {percent(silent)} "
+        f"of those that have none unanswered. Never answering would be right {percent(none / rows)} of the time."
+    ]
 
 
 def _limits_of_data(files: RunFiles) -> list[str]:

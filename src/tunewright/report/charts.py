@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import svg
 from .markup import Markup, element, join
-from .words import NOTHING, count, finite, percent, plural, score, shorten
+from .words import NOTHING, count, finite, percent, plural, shorten
 
 WIDTH = 420  # of a chart, in its own units: two fit side by side, and one on a phone stays readable
 LABELLED_CLASSES = 14  # a heat map of more classes than this has neither labels nor numbers
@@ -18,12 +18,13 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Series:
-    """A named line. Faint: the raw values behind a smoothed line, without an entry in the legend."""
+    """A named line. Faint: without an entry in the legend, as the raw values behind a smoothed line."""
 
     name: str
     points: Sequence[Point]
     faint: bool = False
     colour: int = 0  # which of the page's five series colours
+    opacity: float = 0.3  # of a faint line
 
 
 def line_chart(
@@ -60,7 +61,7 @@ def line_chart(
 
 def _drawable(line: Series, log_x: bool, log_y: bool) -> Series:
     points = [point for point in line.points if (point[0] > 0 or not log_x) and (point[1] > 0 or not log_y)]
-    return Series(line.name, points, line.faint, line.colour)
+    return replace(line, points=points)
 
 
 def _line_frame(series: Sequence[Series], above: float, log_x: bool, log_y: bool, top: float | None) -> svg.Frame:
@@ -84,7 +85,7 @@ def _padded(low: float, high: float, padding: float, log: bool) -> tuple[float, 
 
 def _line(frame: svg.Frame, line: Series) -> Markup:
     colour = svg.COLOURS[line.colour % 5]
-    style = {"stroke_width": 1.2, "stroke_opacity": 0.3} if line.faint else {"stroke_width": 2.2}
+    style = {"stroke_width": 1.2, "stroke_opacity": line.opacity} if line.faint else {"stroke_width": 2.2}
     path = element("path", d=frame.path(line.points), fill="none", stroke=colour, stroke_linejoin="round", **style)
     if line.faint or len(line.points) > 30:
         return path
@@ -224,25 +225,27 @@ def _histogram(frame: svg.Frame, bins: Sequence[dict[str, Any]]) -> Markup:
     return join(parts)
 
 
-def bars(name: str, title: str, description: str, items: Sequence[tuple[str, Any]], *, scores: bool = False) -> Markup:
-    """Horizontal bars with their names and values, in the order given. `scores`: from 0 to 1, else counts."""
+def bars(name: str, title: str, description: str, items: Sequence[tuple[str, Any]], good: int | None = None) -> Markup:
+    """Horizontal bars with their names and counts, in the order given. `good`: how many of the first count something
+    right, where the others count mistakes."""
     if not items:
         return Markup("")
     longest = max(len(shorten(label, 24)) for label, _ in items)
     left = 12 + longest * 12.5 * svg.CHARACTER
-    most = 1.0 if scores else max((finite(value) or 0.0 for _, value in items), default=0.0) or 1.0
-    rows = [_bar(index, label, value, left, most, scores) for index, (label, value) in enumerate(items)]
+    most = max((finite(value) or 0.0 for _, value in items), default=0.0) or 1.0
+    colours = [svg.GOOD if good is None or index < good else svg.BAD for index in range(len(items))]
+    rows = [_bar(index, *item, left, most, colours[index]) for index, item in enumerate(items)]
     return svg.drawing(name, title, description, WIDTH, 24 * len(items) + 4, *rows)
 
 
-def _bar(index: int, label: str, value: Any, left: float, most: float, scores: bool) -> Markup:
+def _bar(index: int, label: str, value: Any, left: float, most: float, colour: str) -> Markup:
     y, known = 24 * index + 2, finite(value)
     width = (WIDTH - left - 56) * min((known or 0.0) / most, 1.0)
-    said = (score(value, 2) if scores else count(value)) if known is not None else NOTHING
+    said = count(value) if known is not None else NOTHING
     return element(
         "g",
         svg.hint(f"{label}: {said}"),
         svg.text(left - 8, y + 15, shorten(label, 24), text_anchor="end", fill=svg.INK, font_size=12.5),
-        svg.rectangle(left, y + 3, max(width, 1.5), 16, rx=3, fill=svg.GOOD, fill_opacity=0.8),
+        svg.rectangle(left, y + 3, max(width, 1.5), 16, rx=3, fill=colour, fill_opacity=0.8),
         svg.text(left + width + 8, y + 15, said, font_size=12.5),
     )

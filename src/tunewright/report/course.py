@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import page
-from .analysis import MAIN_SCORES, Point, curve, smooth, thin
+from .analysis import MAIN_SCORES, Point, curve, is_score, smooth, thin
 from .charts import Series, line_chart
 from .files import Record, RunFiles
 from .markup import Markup
-from .words import count, finite, score, score_name
+from .words import count, finite, score, score_name, score_word
+
+STRICT = ("f1", "exact_match", "precision", "recall")  # of entities or answers: where F1 is there, these are meant
+NAMED_GROUPS = 5  # more lines than this are told apart by their place, not by a colour each
 
 
 def course(files: RunFiles) -> Markup:
@@ -30,7 +33,7 @@ def _said(files: RunFiles) -> str:
     said += f" after {count(steps)} steps." if finite(steps) else "."
     if finite(best) is None:
         return said
-    named = f" ({score_name(metric[0]).lower()} {score(metric[1])} on validation)" if metric else ""
+    named = f" ({score_word(metric[0])} {score(metric[1])} on validation)" if metric else ""
     return f"{said} The weights of step {count(best)}{named} were kept."
 
 
@@ -83,18 +86,40 @@ def _scores(files: RunFiles) -> Markup:
 
 def _score_names(evaluations: Sequence[Record]) -> list[str]:
     """At most three scores: the main ones, else the first others. With one label a text, micro F1 is the accuracy."""
-    there = {name: None for line in evaluations for name in line["validation"] if name not in ("loss", "num_rows")}
+    there = {name: None for line in evaluations for name in line["validation"] if is_score(name)}
+    strict = [name for name in STRICT if name in there]
+    if "f1" in strict:
+        return strict
     main = [name for name in MAIN_SCORES if name in there and not (name == "f1_micro" and "accuracy" in there)]
     return (main or [name for name in there if curve(evaluations, "validation", name)])[:3]
 
 
 def _learning_rates(files: RunFiles) -> Markup:
+    """A line for each group of parameters. Of many, only the outer ones have names: the others lie between them."""
     groups = {name: None for line in files.training for name in _rates(line)}
     lines = [{"step": line.get("step"), **_rates(line)} for line in files.training]
-    series = [Series(name, thin(curve(lines, name)), colour=index) for index, name in enumerate(groups)]
-    peak = max((height for line in series for _, height in line.points), default=0.0)
+    curves = {name: thin(curve(lines, name)) for name in groups}
+    series, note = _by_group(curves)
+    heights = [height for line in series for _, height in line.points]
     title = "Learning rate" if len(series) < 2 else "Learning rates"
-    return page.chart(title, line_chart("learning-rate", title, f"The highest rate is {peak:.3g}.", series))
+    described = f"The highest rate is {max(heights, default=0.0):.3g}."
+    tops = [max(height for _, height in line.points) for line in series if line.points]
+    log = len(series) > NAMED_GROUPS and max(tops) > 8 * min(tops)
+    title += " (logarithmic)" if log else ""
+    return page.chart(title, line_chart("learning-rate", title, described, series, log_y=log), note)
+
+
+def _by_group(curves: dict[str, list[Point]]) -> tuple[list[Series], str | None]:
+    """The lines, and what is to be said of those without a name."""
+    names = list(curves)
+    if len(names) <= NAMED_GROUPS:
+        return [Series(name, curves[name], colour=index) for index, name in enumerate(names)], None
+    named = [*names[:2], *names[-2:]]
+    between = [Series(name, curves[name], faint=True, colour=1, opacity=0.6) for name in names[2:-2]]
+    note = f"The faint lines are the {count(len(between))} groups from {names[2]} to {names[-3]}."
+    if len(between) == 1:
+        note = f"The faint line is {names[2]}."
+    return [*between, *(Series(name, curves[name], colour=index) for index, name in enumerate(named))], note
 
 
 def _rates(line: Record) -> Record:

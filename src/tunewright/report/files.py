@@ -33,6 +33,7 @@ class RunFiles:
     predictions: list[Record] | None = None  # None: none were kept
     predictions_split: str = "test"
     base_model: str | None = None  # its name on the hub, where it has one
+    manifest: Record = field(default_factory=dict)  # form and task of model/tunewright.json, where the model is there
 
     def part(self, name: str) -> Record:
         """A part of the configuration: task, strategy, training or data."""
@@ -42,6 +43,40 @@ class RunFiles:
     @property
     def labels(self) -> list[str]:
         return [str(label) for label in self.part("task").get("labels") or []]
+
+    @property
+    def plain_tags(self) -> bool:
+        """Whether every word has a tag, instead of some words being an entity."""
+        return self.part("task").get("scheme") == "plain"
+
+    @property
+    def label_noun(self) -> str:
+        """What one of the labels is."""
+        if self.task == "token_classification":
+            return "tag" if self.plain_tags else "entity type"
+        return "label"
+
+    @property
+    def group_noun(self) -> str:
+        """What scores are told apart by."""
+        return self.label_noun if self.task == "token_classification" else "class"
+
+    @property
+    def groups(self) -> dict[str, Record]:
+        """The scores of each class, entity type or tag."""
+        return self.scores.get("per_class") or self.scores.get("per_type") or {}
+
+    @property
+    def counted_noun(self) -> str:
+        """What the support of a label, and the ledger's counts of labels, are numbers of."""
+        if self.task == "token_classification":
+            return "words" if self.plain_tags else "entities"
+        return "questions" if self.task == "question_answering" else "rows"
+
+    @property
+    def null_threshold(self) -> Any:
+        """From which lead on "no answer" is given: as tuned, which run.yaml does not know."""
+        return (self.manifest.get("task") or self.part("task")).get("null_threshold")
 
     @property
     def multi_label(self) -> bool:
@@ -63,6 +98,12 @@ class RunFiles:
     @property
     def scores(self) -> Record:
         return self.metrics.get(self.split) or {}
+
+    def source(self, split: str = "train") -> str:
+        """The file name of a split's data."""
+        splits = self.ledger.get("splits") or {}
+        named = (splits.get(split) or {}).get("source") or self.part("data").get(split)
+        return str(named).rstrip("/").rsplit("/", 1)[-1] if named else f"its {split} data"
 
     @property
     def where(self) -> str:
@@ -88,7 +129,15 @@ def read(run: Path) -> RunFiles:
         predictions=predictions,
         predictions_split=split,
         base_model=hub_name(str(config.get("model") or metrics.get("model") or "")),
+        manifest=_manifest(run / "model" / "tunewright.json"),
     )
+
+
+def _manifest(path: Path) -> Record:
+    """Only what is spoken of: the rest of the manifest names files and folders of this machine."""
+    found = _mapping(path)
+    task = found.get("task")
+    return {"form": found.get("form"), "task": task if isinstance(task, dict) else {}} if found else {}
 
 
 def hub_name(model: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from . import course, origin, outcome
+from . import answer_sections, calibration, classes, course, entity_sections, mistakes, origin, outcome
 from .files import RunFiles, read
 from .markup import Markup, clean, element, join
 from .style import CSS
@@ -13,6 +13,13 @@ from .style import CSS
 # Nothing is fetched and nothing runs, whatever a text of the data might hold.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _HEADING = re.compile(r'<section id="([\w-]+)"[^>]*><h2[^>]*>([^<]*)</h2>')
+
+# What is told of the outcome, in this order.
+_CLASSIFICATION = (classes.classes, classes.confusion, calibration.calibration, mistakes.mistakes)
+_OUTCOME = {
+    "token_classification": (classes.classes, entity_sections.errors, entity_sections.mistake_list),
+    "question_answering": (answer_sections.results, answer_sections.mistake_list),
+}
 
 
 def render(run: Path) -> str:
@@ -22,19 +29,10 @@ def render(run: Path) -> str:
 
 def page(files: RunFiles) -> str:
     """The page of what a run left behind."""
-    sections = [
-        course.course(files),
-        outcome.classes(files),
-        outcome.confusion(files),
-        outcome.calibration(files),
-        outcome.mistakes(files),
-        origin.ledger(files),
-        origin.cost(files),
-        origin.repeat(files),
-        origin.use(files),
-    ]
+    shown = [course.course, *_OUTCOME.get(files.task, _CLASSIFICATION), origin.ledger, origin.cost, origin.repeat]
+    sections = [section(files) for section in (*shown, origin.use)]
     top = [outcome.headline(files), outcome.tiles(files), outcome.warnings(files), _contents(sections)]
-    title = f"{files.config.get('model') or 'Model'} on {outcome.source(files)}: run report"
+    title = f"{files.config.get('model') or 'Model'} on {files.source()}: run report"
     body = element("body", element("main", *top, *sections, _footer(files)))
     return f'<!DOCTYPE html>\n<html lang="en">\n{_head(title)}\n{body}\n</html>\n'
 

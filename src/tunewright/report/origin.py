@@ -10,7 +10,6 @@ from . import charts, page, usage
 from .analysis import median
 from .files import Record, RunFiles
 from .markup import Markup, element, join
-from .outcome import source
 from .words import NOTHING, compact, count, date, duration, finite, memory, plural, share
 
 SHOWN_LABELS = 20  # of the label distribution; the others are folded away
@@ -21,30 +20,41 @@ def ledger(files: RunFiles) -> Markup:
     splits: dict[str, Record] = {name: split for name, split in (files.ledger.get("splits") or {}).items() if split}
     if not splits:
         return Markup("")
-    head = ["split", "file", "rows in", "kept", "dropped", "truncated", "tokens", "SHA-256"]
-    rows = [_split_row(name, source(files, name), split) for name, split in splits.items()]
+    head = ["split", "file", "rows in", "kept", "dropped", *_columns(splits), "tokens", "SHA-256"]
+    rows = [_split_row(name, files.source(name), split, _columns(splits)) for name, split in splits.items()]
     lead = f"Every row is accounted for. {_lengths(files.ledger)}"
     sheet = page.card(None, page.table("Rows by split", head, rows, text=2))
     notes = [str(note) for note in files.ledger.get("notes") or []]
     told = page.card("How the data was read", element("ul", *(element("li", note) for note in notes), class_="plain"))
-    parts = [*_distribution(splits), *([told] if notes else [])]
+    parts = [*_distribution(splits, files.counted_noun), *([told] if notes else [])]
     return page.section("data", "Data", lead, sheet, _duplicates(files.ledger), page.grid(*parts) if parts else None)
 
 
-def _split_row(name: str, file: str, split: Record) -> list[object]:
+def _columns(splits: dict[str, Record]) -> list[str]:
+    """What is told only where it happened: that a text was cut, read in windows, or mended."""
+    in_windows = any((split.get("windows") or 0) > (split.get("rows_kept") or 0) for split in splits.values())
+    mended = any(split.get("faults") for split in splits.values())
+    cut = not in_windows or any(split.get("truncated") for split in splits.values())
+    return [name for name, there in (("truncated", cut), ("windows", in_windows), ("mended or lost", mended)) if there]
+
+
+def _split_row(name: str, file: str, split: Record, columns: list[str]) -> list[object]:
     kept, truncated = finite(split.get("rows_kept")), finite(split.get("truncated"))
-    cut = count(truncated) + (f" ({share(truncated / kept)})" if truncated and kept else "")
+    cells: Record = {
+        "truncated": count(truncated) + (f" ({share(truncated / kept)})" if truncated and kept else ""),
+        "windows": count(split.get("windows")),
+        "mended or lost": _phrases(split.get("faults")),
+    }
     digest = str(split.get("sha256") or "")
     short = element("code", digest[:10], title=digest) if digest else NOTHING
     rows, tokens = count(split.get("rows_in")), count(split.get("tokens"))
-    return [name, file, rows, count(kept), _dropped(split), cut, tokens, short]
+    return [name, file, rows, count(kept), _phrases(split.get("dropped")), *(cells[n] for n in columns), tokens, short]
 
 
-def _dropped(split: Record) -> object:
-    """How many rows were dropped and why, a reason a line."""
-    reasons = split.get("dropped") or {}
-    lines = (element("span", f"{count(number)} {reason}", class_="line") for reason, number in reasons.items())
-    return join(lines) if reasons else "0"
+def _phrases(counts: Record | None) -> object:
+    """How often and why, a phrase a line."""
+    lines = (element("span", f"{count(number)} {phrase}", class_="line") for phrase, number in (counts or {}).items())
+    return join(lines) if counts else "0"
 
 
 def _lengths(found: Record) -> str:
@@ -65,19 +75,19 @@ def _duplicates(found: Record) -> Markup:
     return page.notice("Duplicates across splits make scores look better than they are", said)
 
 
-def _distribution(splits: dict[str, Record]) -> list[Markup]:
+def _distribution(splits: dict[str, Record], noun: str) -> list[Markup]:
     """The labels of the training split, most frequent first."""
     name = "train" if (splits.get("train") or {}).get("label_counts") else next(iter(splits))
     counts = splits[name].get("label_counts") or {}
     if not counts:
         return []
     items = sorted(((str(label), number) for label, number in counts.items()), key=lambda item: (-item[1], item[0]))
-    title = f"Labels in {name}"
-    described = f"{items[0][0]} has {count(items[0][1])} rows, {items[-1][0]} has {count(items[-1][1])}."
+    title = f"{'Labels' if noun == 'rows' else noun.capitalize()} in {name}"
+    described = f"{items[0][0]} has {count(items[0][1])} {noun}, {items[-1][0]} has {count(items[-1][1])}."
     shown, folded = items[:SHOWN_LABELS], items[SHOWN_LABELS:]
     parts: list[object] = [charts.bars("labels", title, described, shown)]
     if folded:
-        rest = page.table("Other labels", ["label", "rows"], [[label, count(number)] for label, number in folded])
+        rest = page.table("Other labels", ["label", noun], [[label, count(number)] for label, number in folded])
         parts.append(page.details(f"The other {count(len(folded))} labels", rest))
     return [page.card(title, *parts)]
 

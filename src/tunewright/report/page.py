@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .markup import Markup, element, join
+from .words import percent, share
 
 
 def section(identifier: str, title: str, lead: object, *content: object) -> Markup:
@@ -33,6 +34,11 @@ def chart(title: object, drawing: Markup, note: object = None) -> Markup:
 def grid(*cards: Markup, columns: int = 2) -> Markup:
     """Cards side by side where there is room; nothing where there is no card."""
     return element("div", *cards, class_="grid" if columns == 2 else "grid three") if any(cards) else Markup("")
+
+
+def stack(*cards: Markup) -> Markup:
+    """Cards one above the other in one place of a grid; nothing where there is no card."""
+    return element("div", *cards) if any(cards) else Markup("")
 
 
 def facts(rows: Iterable[tuple[object, object]]) -> Markup:
@@ -66,11 +72,25 @@ def breakable(name: str) -> Markup:
     return join(name.split("_"), "_<wbr>")
 
 
-def measure(share: float | None, said: str) -> Markup:
+def taken(true: str, said: str) -> Markup:
+    """`billing taken for damage`."""
+    return join([breakable(true), element("span", " taken for ", class_="small"), breakable(said)])
+
+
+def measure(value: float | None, said: str) -> Markup:
     """A score with a little bar."""
-    width = 100 * min(max(share or 0.0, 0.0), 1.0)
+    width = 100 * min(max(value or 0.0, 0.0), 1.0)
     bar = element("span", element("i", style=f"--share:{width:.1f}%"), class_="track", aria_hidden="true")
     return element("span", said, bar, class_="measure")
+
+
+def by_confidence(found: Sequence[tuple[float, float, float]], noun: str) -> Markup:
+    """What keeping only the surest answers would give, from `analysis.surest`; nothing where that is nothing."""
+    if not found:
+        return Markup("")
+    title = f"If only the surest {noun} were kept"
+    rows = [[percent(kept, 0), share(least), percent(right)] for kept, least, right in found]
+    return card(title, table(title, [f"{noun} kept", "confidence from", "right"], rows))
 
 
 def notice(title: str, items: Sequence[object]) -> Markup:

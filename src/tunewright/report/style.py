@@ -5,14 +5,14 @@ CSS = """
   --page: #f7f8fa; --surface: #ffffff; --ink: #1c2230; --muted: #596273; --line: #e3e6eb; --grid: #e6e9ee;
   --series-1: #2257c5; --series-2: #c2560c; --series-3: #12805c; --series-4: #8445b8; --series-5: #b5305a;
   --on-strong: #ffffff; --soft: #eef2fb; --warn: #fdf4e7; --warn-line: #e9c48f; --warn-ink: #7a4300;
-  --good-ink: #0c6a4b; --bad-ink: #a8480a; color-scheme: light;
+  --good-ink: #0c6a4b; --bad-ink: #a8480a; --mark-right: #d9efe5; --mark-wrong: #fbdcc0; color-scheme: light;
 }
 @media screen and (prefers-color-scheme: dark) {
   :root {
     --page: #101319; --surface: #181c24; --ink: #e8ebf1; --muted: #a2abbb; --line: #2a303c; --grid: #2b313d;
     --series-1: #7ba4ff; --series-2: #f29a55; --series-3: #4fc79a; --series-4: #c394ee; --series-5: #f27fa2;
     --on-strong: #0c0f16; --soft: #1f2635; --warn: #2a2115; --warn-line: #6b4c1d; --warn-ink: #f3c98b;
-    --good-ink: #62cfa5; --bad-ink: #f5a566; color-scheme: dark;
+    --good-ink: #62cfa5; --bad-ink: #f5a566; --mark-right: #1d4437; --mark-wrong: #6a3d14; color-scheme: dark;
   }
 }
 *, *::before, *::after { box-sizing: border-box; }
@@ -66,9 +66,10 @@ th, td { padding: 0.42rem 0.75rem; text-align: right; border-top: 1px solid var(
 th:first-child, td:first-child { padding-left: 0; } th:last-child, td:last-child { padding-right: 0; }
 thead th { border-top: 0; color: var(--muted); font-weight: 500; font-size: 0.82rem; white-space: nowrap; }
 tbody th { text-align: left; font-weight: 500; min-width: 8.5rem; overflow-wrap: anywhere; }
+#data tbody th { min-width: 5.75rem; }
 td { white-space: nowrap; }
 th.text, td.text { text-align: left; }
-.line { display: block; }
+.line { display: block; white-space: normal; width: max-content; max-width: 10.5rem; margin-left: auto; }
 tr.weak th, tr.weak .measure { color: var(--bad-ink); font-weight: 640; }
 .measure { display: inline-grid; grid-template-columns: 3.2em minmax(3.5rem, 8rem); gap: 0.6em;
   align-items: center; white-space: nowrap; }
@@ -77,13 +78,25 @@ tr.weak th, tr.weak .measure { color: var(--bad-ink); font-weight: 640; }
 tr.weak .track i { background: var(--series-2); }
 .mistakes { list-style: none; padding: 0; margin: 0; display: grid; gap: 0.8rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); }
-.mistakes li { display: flex; flex-direction: column; gap: 0.55rem; }
+.mistakes > li { display: flex; flex-direction: column; gap: 0.55rem; }
 .mistakes blockquote { margin: 0; white-space: pre-line; line-height: 1.5; }
 .verdict { display: flex; flex-wrap: wrap; gap: 0.15rem 1.1rem; margin: auto 0 0; font-size: 0.86rem;
   color: var(--muted); }
 .verdict b { font-weight: 640; }
 .verdict .wrong b { color: var(--bad-ink); }
 .verdict .right b { color: var(--good-ink); }
+.faults { list-style: none; margin: auto 0 0; padding: 0; font-size: 0.86rem; line-height: 1.5; color: var(--muted); }
+.faults .wrong b { color: var(--bad-ink); font-weight: 640; } .faults .right b { color: var(--good-ink);
+  font-weight: 640; }
+.place { color: var(--muted); font-size: 0.82rem; }
+.question { font-weight: 620; margin: 0; }
+mark, u.gold { border-radius: 3px; padding: 0.08em 0.12em; margin: 0 -0.12em; color: inherit;
+  -webkit-box-decoration-break: clone; box-decoration-break: clone; }
+mark { background: var(--mark-right); } mark.wrong { background: var(--mark-wrong); }
+u.gold { text-decoration: underline 2px var(--good-ink); text-underline-offset: 0.28em;
+  text-decoration-skip-ink: none; }
+.key { font-size: 0.875rem; } .key u, .key mark { margin: 0 0.3em; color: var(--ink); }
+h3.apart { margin: 1.6rem 0 0.8rem; }
 dl.facts { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: 0.4rem 1.2rem; margin: 0;
   font-size: 0.92rem; }
 dl.facts dt { color: var(--muted); } dl.facts dd { margin: 0; font-variant-numeric: tabular-nums; min-width: 0; }
@@ -106,7 +119,7 @@ footer { margin-top: 4rem; padding-top: 1.2rem; border-top: 1px solid var(--line
   body { font-size: 10.5pt; } main { max-width: none; padding: 0; } nav { display: none; }
   section { margin-top: 1.6rem; } section > p { break-after: avoid; }
   .grid { grid-template-columns: 1fr 1fr; gap: 0.6rem; }
-  .card > svg, .tile, .mistakes li, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  .card > svg, .tile, .mistakes > li, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
   details::details-content { content-visibility: visible; block-size: auto; }
   pre { white-space: pre-wrap; } .scroll { overflow: visible; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }

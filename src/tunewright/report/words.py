@@ -24,11 +24,39 @@ _SCORES = {
     "recall_micro": "Micro recall",
     "mcc": "Matthews correlation",
     "exact_match": "Exact match",
+    "f1": "F1",
+    "num_rows": "Rows",
+    "num_words": "Words",
+    "num_entities": "Entities",
+    "has_answer_exact_match": "Exact match, with an answer",
+    "has_answer_f1": "F1, with an answer",
+    "num_has_answer": "Questions with an answer",
+    "no_answer_exact_match": "Exact match, without an answer",
+    "no_answer_f1": "F1, without an answer",
+    "num_no_answer": "Questions without an answer",
     "average_precision_macro": "Macro average precision",
     "calibration_error": "Calibration error",
 }
-_TASKS = {"sequence_classification": "Text classification"}
-_STRATEGIES = {"full": "full fine-tuning", "feature_extraction": "a frozen encoder with a trained head", "lora": "LoRA"}
+_TASKS = {
+    "sequence_classification": "Text classification",
+    "token_classification": "Token classification",
+    "question_answering": "Question answering",
+}
+_STRATEGIES = {
+    "full": "full fine-tuning",
+    "feature_extraction": "a frozen encoder with a trained head",
+    "lora": "LoRA",
+    "qlora": "QLoRA on a 4-bit base",
+    "ia3": "IA3, learned rescaling",
+    "bitfit": "BitFit, biases only",
+    "freeze": "fine-tuning above frozen blocks",
+    "gradual_unfreezing": "gradual unfreezing",
+    "layerwise_decay": "fine-tuning with layer-wise learning rates",
+    "bottleneck_adapter": "bottleneck adapters",
+    "prefix_tuning": "prefix tuning",
+    "prompt_tuning": "prompt tuning",
+}
+_SIZES = {"r": "of rank {}", "bottleneck_size": "of width {}", "num_virtual_tokens": "with {} virtual tokens"}
 
 
 def finite(value: Any) -> float | None:
@@ -125,9 +153,21 @@ def task_name(kind: Any) -> str:
     return _TASKS.get(str(kind), str(kind or "training").replace("_", " ").capitalize())
 
 
-def strategy_name(kind: Any) -> str:
-    """`full` is `full fine-tuning`."""
-    return _STRATEGIES.get(str(kind), str(kind or "unknown strategy").replace("_", " "))
+def score_word(key: str) -> str:
+    """Within a sentence: `f1_macro` is `macro F1`."""
+    return score_name(key).lower().replace("f1", "F1")
+
+
+def score_value(key: str, value: Any) -> str:
+    """Numbers of things are whole; everything else has three digits."""
+    return count(value) if key.startswith("num_") else score(value)
+
+
+def strategy_name(kind: Any, settings: dict[str, Any] | None = None) -> str:
+    """`full` is `full fine-tuning`; with its settings, `lora` is `LoRA of rank 8`."""
+    name = _STRATEGIES.get(str(kind), str(kind or "unknown strategy").replace("_", " "))
+    sizes = (said.format(settings[key]) for key, said in _SIZES.items() if settings and settings.get(key) is not None)
+    return " ".join([name, *sizes])
 
 
 def shorten(text: str, limit: int) -> str:

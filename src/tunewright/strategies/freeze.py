@@ -21,9 +21,8 @@ class Freeze(Strategy):
     kind: Literal["freeze"] = "freeze"
     frozen_bottom: ClassVar[bool] = True
     blocks: Annotated[int, Field(ge=0)] | Literal["half"] = Field(
-        "half", description="frozen ones, from the bottom (Lee et al. 2019: a quarter of the blocks can be enough)"
+        "half", description="frozen ones above the embeddings (Lee et al. 2019: training a quarter can be enough)"
     )
-    embeddings: bool = Field(True, description="whether the embeddings are frozen too")
     steps: int | None = Field(None, ge=1, description="thaws after so many optimizer steps; never when left out")
     head_learning_rate: float = Field(10.0, gt=0, description="times the learning rate, for the new head")
 
@@ -33,10 +32,6 @@ class Freeze(Strategy):
         depth = num_blocks(model_config)
         if self.blocks != "half" and self.blocks > depth:
             return f"the model has {depth} blocks, not {self.blocks} to freeze"
-        if not self.blocks and not self.embeddings:
-            return "nothing would be frozen; use the strategy full"
-        if self.blocks and not self.embeddings:
-            return "embeddings that train below frozen blocks are not supported; set strategy.embeddings to true"
         return None
 
     def defaults(self, scale: Scale) -> Defaults:
@@ -52,6 +47,6 @@ class Freeze(Strategy):
         depth = len(layers.blocks)
         frozen = depth // 2 if self.blocks == "half" else self.blocks
         late = rates.total_steps if self.steps is None else self.steps
-        starts = [late if self.embeddings else 0, *([late] * frozen), *([0] * (depth - frozen)), 0]
+        starts = [late, *([late] * frozen), *([0] * (depth - frozen)), 0]
         made = by_depth(model, layers, rates, 1.0, self.head_learning_rate, starts)
         return made if self.steps is not None else [group for group in made if group.start == 0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -39,6 +39,16 @@ class GradualUnfreezing(Strategy):
             raise ValueError("the epochs of `at` must rise")
         return self
 
+    def refuses(self, model_config: Any, task: Task) -> str | None:
+        from ..models import num_blocks
+
+        depth = num_blocks(model_config)
+        if self.blocks > depth:
+            return f"the model has {depth} blocks, not {self.blocks} to unfreeze together"
+        if self.at is not None and len(self.at) > self.num_stages(depth):
+            return f"{depth} blocks and the embeddings make {self.num_stages(depth)} stages, not {len(self.at)} (at)"
+        return None
+
     def defaults(self, scale: Scale) -> Defaults:
         """As full fine-tuning; an epoch more, because the lower blocks join late."""
         return Defaults(round(5e-5 * scale.narrowness, 7), scale.epochs(4, 10), scale.batch_size)
@@ -49,10 +59,14 @@ class GradualUnfreezing(Strategy):
 
     def groups(self, model: nn.Module, layers: Layers, rates: Rates) -> list[ParameterGroup]:
         depth = len(layers.blocks)
-        clock = self.stage_starts(math.ceil(depth / self.blocks) + 1, rates)
+        clock = self.stage_starts(self.num_stages(depth), rates)
         upper = [clock[(depth - 1 - place) // self.blocks] for place in range(depth)]
         made = by_depth(model, layers, rates, self.decay, self.head_learning_rate, [clock[-1], *upper, 0])
         return [group for group in made if group.start < rates.total_steps]
+
+    def num_stages(self, depth: int) -> int:
+        """Of the blocks from the top, and the embeddings."""
+        return math.ceil(depth / self.blocks) + 1
 
     def stage_starts(self, num_stages: int, rates: Rates) -> list[int]:
         """The step after which each stage begins: the blocks' from the top, the embeddings' last."""

@@ -36,13 +36,23 @@ class LowRank(Strategy):
         default_factory=dict, description="another alpha for layers by name or regex"
     )
 
+    def refuses(self, model_config: Any, task: Task) -> str | None:
+        from ..layers import has_biases
+
+        if self.bias != "none" and not has_biases(model_config):
+            return f"a model of type {model_config.model_type} has no biases in its blocks; set strategy.bias to none"
+        return None
+
     def adapt(self, model: nn.Module, task: Task, init: Any = True, **settings: Any) -> nn.Module:
         """The model with the factors in it."""
         import peft
 
         from ..heads import encoder_of
-        from .peft import wrap
+        from .peft import require_matches, wrap
 
+        chosen = self.modules(encoder_of(model))
+        require_matches(self.rank_pattern, chosen, "strategy.rank_pattern")
+        require_matches(self.alpha_pattern, chosen, "strategy.alpha_pattern")
         return wrap(
             model,
             task,
@@ -50,7 +60,7 @@ class LowRank(Strategy):
             r=self.r,
             lora_alpha=self.alpha or 2 * self.r,
             lora_dropout=self.dropout,
-            target_modules=self.modules(encoder_of(model)),
+            target_modules=chosen,
             bias=self.bias,
             use_dora=self.use_dora,
             use_rslora=self.use_rslora,

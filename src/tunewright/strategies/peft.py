@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +102,18 @@ def choose_modules(model: nn.Module, wanted: tuple[str, ...]) -> list[str]:
         what = f"no layer is called {', '.join(map(repr, wanted))}"
         raise ConfigError(what, where="strategy.targets", fix=fix)
     return chosen
+
+
+def require_matches(patterns: Iterable[str], names: list[str], where: str) -> None:
+    """Raises ConfigError for a pattern that none of the changed layers has: PEFT would not say so."""
+    for pattern in patterns:
+        try:
+            found = any(re.match(rf"(.*\.)?({pattern})$", name) for name in names)  # as PEFT matches
+        except re.error as error:
+            raise ConfigError(f"{pattern!r} is no regex: {error}", where=where, fix="write a layer's name") from None
+        if not found:
+            ends = {name.rsplit(".", 1)[-1] for name in names}
+            raise ConfigError(f"no changed layer is called {pattern!r}", where=where, fix=suggest(pattern, ends))
 
 
 def save_adapter(model: Any, folder: Path) -> str:

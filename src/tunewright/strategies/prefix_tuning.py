@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from ..errors import ConfigError
 from .base import Defaults, ParameterGroup, Rates, Scale, Strategy, split_by_decay, trainable
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
     from ..layers import Layers
     from ..tasks.base import Task
-
-WITHOUT_PAST = ("distilbert", "modernbert", "deberta", "deberta-v2", "electra-small-generator")
 
 
 class PrefixTuning(Strategy):
@@ -30,7 +29,9 @@ class PrefixTuning(Strategy):
     head_learning_rate: float = Field(0.2, gt=0, description="times the learning rate, for the head")
 
     def refuses(self, model_config: Any, task: Task) -> str | None:
-        if model_config.model_type in WITHOUT_PAST:
+        from ..layers import takes_past
+
+        if not takes_past(model_config):
             return (
                 f"the attention of {model_config.model_type} takes no past keys and values, which is what a prefix is; "
                 "use prompt_tuning or lora"
@@ -54,8 +55,12 @@ class PrefixTuning(Strategy):
     def apply(self, model: nn.Module, task: Task) -> nn.Module:
         import peft
 
+        from ..heads import encoder_of
         from .peft import wrap_prompt
 
+        if encoder_of(model).is_gradient_checkpointing:
+            what = "prefixes are past keys and values, which a block that is run twice does not get"
+            raise ConfigError(what, where="training.gradient_checkpointing", fix="leave it out, or use prompt_tuning")
         shape = {"num_virtual_tokens": self.num_virtual_tokens, "prefix_projection": self.projection}
         hidden = {"encoder_hidden_size": self.projection_size} if self.projection else {}
         return wrap_prompt(model, task, peft.PrefixTuningConfig, **shape, **hidden)

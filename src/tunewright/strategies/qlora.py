@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from ..errors import ConfigError
 from .lora import LowRank, Targets
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from ..tasks.base import Task
 
@@ -30,6 +31,9 @@ class QLoRA(LowRank):
     def refuses(self, model_config: Any, task: Task) -> str | None:
         from importlib.util import find_spec
 
+        reason = super().refuses(model_config, task)
+        if reason:
+            return reason
         if find_spec("bitsandbytes") is None:
             return "bitsandbytes is not installed (pip install 'tunewright[qlora]')"
         from ..kernels import four_bit_fault
@@ -53,15 +57,49 @@ class QLoRA(LowRank):
     def apply(self, model: nn.Module, task: Task) -> nn.Module:
         changed = self.adapt(model, task)
         if self.loftq:
-            from peft import replace_lora_weights_loftq
-
             from ..heads import encoder_of
 
-            inner: Any = encoder_of(changed)
-            replace_lora_weights_loftq(inner, model_path=str(next(Path(inner.name_or_path).glob("*.safetensors"))))
+            start_from_error(encoder_of(changed))
         return changed
 
     def save(self, model: nn.Module, folder: Path) -> str:
         from .peft import save_adapter
 
         return save_adapter(model, folder)
+
+
+def start_from_error(inner: Any) -> None:
+    """Factors that come nearest to what was lost in quantising: s B A ~ W - Q (Li et al. 2023, algorithm 1, T = 1).
+
+    PEFT's own function needs a GPU and leaves out s, so that with alpha = 2 r nothing is gained.
+    """
+    import torch
+    from bitsandbytes.functional import dequantize_4bit
+
+    name_of = inner.active_adapter
+    with torch.no_grad():
+        for name, module in inner.named_modules():
+            if not hasattr(module, "lora_A") or not hasattr(module.weight, "quant_state"):
+                continue
+            quantised = dequantize_4bit(module.weight.data, module.weight.quant_state).float()
+            whole = stored(inner.get_base_model(), name.removeprefix("base_model.model."))
+            left, sizes, right = torch.linalg.svd(whole.to(quantised) - quantised, full_matrices=False)
+            down, up = module.lora_A[name_of].weight.zero_(), module.lora_B[name_of].weight.zero_()
+            rank = min(len(down), len(sizes))
+            root = sizes[:rank].sqrt()
+            down[:rank] = root[:, None] * right[:rank]
+            up[:, :rank] = left[:, :rank] * root / module.scaling[name_of]
+
+
+def stored(base: Any, layer: str) -> Tensor:
+    """A layer's matrix as its checkpoint has it: with or without the prefix of the model inside."""
+    from safetensors import safe_open
+
+    bare = layer.removeprefix(f"{base.base_model_prefix}.")
+    for file in Path(base.name_or_path).glob("*.safetensors"):
+        with safe_open(file, "pt") as weights:
+            for name in (f"{layer}.weight", f"{bare}.weight", f"{base.base_model_prefix}.{bare}.weight"):
+                if name in weights.keys():  # noqa: SIM118  (no mapping)
+                    return weights.get_tensor(name)
+    what = f"the checkpoint has no weight {bare!r} to compare with"
+    raise ConfigError(what, where="strategy.loftq", fix="set it to false")

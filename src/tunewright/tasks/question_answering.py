@@ -14,7 +14,7 @@ from .. import losses
 from ..data import questions
 from ..data.columns import Roles
 from ..data.pairs import ContextEncoder
-from ..data.spans import NULL, best_spans, target_span
+from ..data.spans import NULL, best_spans, reach, target_span
 from ..data.table import Table
 from ..data.tokens import pad
 from ..errors import DataError
@@ -156,15 +156,20 @@ class QuestionAnswering(Task):
         return Encoded(features, faults)
 
     def targets(self, row: Row, places: Sequence[Any], faults: Counter[str]) -> Any:
-        """(W, 2) first and last token of the first gold answer in each window; (0, 0), the first token, where none."""
-        if not row.label:
-            return np.zeros((len(places), 2), dtype=np.int64)
-        start, text = row.label[0]
-        found = [target_span(offsets, start, start + len(text)) for offsets in places]
-        held = [(offsets, span) for offsets, span in zip(places, found, strict=True) if span != NULL]
-        if not held:
+        """(W, 2) first and last token of the first gold answer that each window holds; (0, 0) where it holds none."""
+        found = [NULL] * len(places)
+        first, last = reach(places)  # an answer may begin or end with signs that the tokenizer drops
+        told = []
+        for window, offsets in enumerate(places):
+            for start, text in row.label:
+                span = target_span(offsets, max(start, first), min(start + len(text), last))
+                if span != NULL:
+                    found[window] = span
+                    told.append(row.text[1][offsets[span[0], 0] : offsets[span[1], 1]].strip() == text)
+                    break
+        if row.label and not told:
             faults[CUT] += 1
-        elif all(row.text[1][offsets[span[0], 0] : offsets[span[1], 1]].strip() != text for offsets, span in held):
+        elif told and not any(told):
             faults[ALTERED] += 1
         return np.array(found, dtype=np.int64)
 

@@ -93,6 +93,9 @@ class TokenClassification(Task):
         return words.match(table, roles, labelled)
 
     def learn_form(self, table: Table, roles: Roles, names: Sequence[str] | None) -> Self:
+        if names is not None and roles.form != words.NUMBERED:
+            what = f"has no effect: column {roles.label[0]!r} holds no numbers"
+            raise ConfigError(what, where="data.label_names", fix="leave it out")
         found = words.scheme_of(roles, names)
         if self.scheme != "auto":
             if (self.scheme == "plain") != (found == "plain"):
@@ -108,6 +111,11 @@ class TokenClassification(Task):
         if isinstance(given, str):
             return Row(number, (given,), None, words.split(given))
         return words.row_of_tokens(number, [str(token) for token in given])
+
+    def unread(self) -> dict[str, str]:
+        if self.scheme == "plain" and self.decoding != type(self).model_fields["decoding"].default:
+            return {"decoding": "any sequence of plain tags is legal"}
+        return {}
 
     def stratum(self, row: Row) -> Any:
         return row.label[0][2] if row.label else ""
