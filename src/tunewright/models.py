@@ -395,8 +395,8 @@ def widths(config: Any) -> tuple[int, int]:
 
 
 def num_blocks(config: Any) -> int:
-    """Transformer blocks of an architecture, by any of the names they go by."""
-    names = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
+    """Transformer blocks of an architecture, by any of the names they go by; ALBERT's shared ones count once."""
+    names = ("num_hidden_groups", "num_hidden_layers", "n_layers", "n_layer", "num_layers")
     return next((int(getattr(config, name)) for name in names if getattr(config, name, None)), 0)
 
 

@@ -33,7 +33,10 @@ Delimiter = Annotated[
 Header = Annotated[
     bool | None, typer.Option("--header/--no-header", help="data.header: whether the file names its columns")
 ]
-StrategyKind = Annotated[str | None, typer.Option("--strategy", help="strategy.kind: full, feature_extraction, lora")]
+StrategyKind = Annotated[
+    str | None,
+    typer.Option("--strategy", help="strategy.kind: full, lora, freeze, ... (tunewright inspect lists them)"),
+]
 Model = Annotated[str | None, typer.Option(help="minilm, a local folder or a hub id")]
 TaskKind = Annotated[str | None, typer.Option("--task", help="task.kind: inferred from the columns when left out")]
 Out = Annotated[str | None, typer.Option(help="the run's directory; runs/<data>-<strategy> when left out")]

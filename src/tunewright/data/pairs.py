@@ -36,9 +36,8 @@ class ContextEncoder:
 
     def __init__(self, tokenizer: Any, max_length: int, overlap: int) -> None:
         self.tokenizer, self.overlap = tokenizer, overlap
-        self.prefix, self.middle, self.suffix = template(tokenizer)
+        (self.prefix, self.middle, self.suffix), self.types = template(tokenizer)
         self.room = max_length - len(self.prefix) - len(self.middle) - len(self.suffix)
-        self.has_types = "token_type_ids" in tokenizer.model_input_names
         if self.room < 4:
             what = f"{max_length} tokens leave no room for a question and a context"
             raise ConfigError(what, where="data.max_length", fix="raise it")
@@ -68,18 +67,21 @@ class ContextEncoder:
             part = slice(start, start + room)
             head, tail = [*self.prefix, *asked, *self.middle], self.suffix
             windows.append([*head, *context[part], *tail])
-            types.append([0] * len(head) + [1] * (len(context[part]) + len(tail)))
+            if self.types:
+                types.append([self.types[0]] * len(head) + [self.types[1]] * (len(context[part]) + len(tail)))
             places.append(np.pad(offsets[part], ((len(head), len(tail)), (0, 0)), constant_values=-1))
-        return EncodedPair(windows, types if self.has_types else None, places, len(question) - len(asked))
+        return EncodedPair(windows, types if self.types else None, places, len(question) - len(asked))
 
 
-def template(tokenizer: Any) -> tuple[list[int], list[int], list[int]]:
-    """The special tokens before, between and behind a pair of texts."""
+def template(tokenizer: Any) -> tuple[tuple[list[int], list[int], list[int]], tuple[int, int] | None]:
+    """The special tokens before, between and behind a pair of texts; and both texts' token types, where it has any."""
     first, second = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("a", "b"))
-    whole = tokenizer("a", "b")["input_ids"]
+    made = tokenizer("a", "b")
+    whole, types = made["input_ids"], made.get("token_type_ids")
     start = next(at for at in range(len(whole)) if whole[at : at + len(first)] == first)
     end = next(at for at in range(len(whole), 0, -1) if whole[at - len(second) : at] == second)
-    return whole[:start], whole[start + len(first) : end - len(second)], whole[end:]
+    special = whole[:start], whole[start + len(first) : end - len(second)], whole[end:]
+    return special, (types[start], types[end - 1]) if types else None  # RoBERTa's are all 0
 
 
 def without_blanks(offsets: NDArray[np.int64], text: str) -> NDArray[np.int64]:

@@ -108,8 +108,12 @@ def pairs(cell: Any, given: Any, table: Table, index: int, column: str) -> list[
         with contextlib.suppress(ValueError):
             cell = json.loads(cell)
     if isinstance(cell, dict) and "text" in cell:
-        texts, starts = cell["text"], cell.get("answer_start")
-        cell = list(zip(listed(texts), listed(starts) or [None] * len(listed(texts)), strict=False))
+        texts = listed(cell["text"])
+        starts = (listed(cell.get("answer_start")) if texts else []) or [None] * len(texts)
+        if len(starts) != len(texts):
+            what = f"column {column!r} has {len(starts)} starts for {len(texts)} answers"
+            raise DataError(what, where=table.where(index), fix="give each answer one answer_start, or none of them")
+        cell = list(zip(texts, starts, strict=True))
     elif isinstance(cell, list):
         items = (item if isinstance(item, dict) else {"text": item} for item in cell)
         cell = [(item.get("text"), item.get("answer_start")) for item in items]

@@ -128,7 +128,7 @@ class WordEncoder:
         sizes = np.array([len(piece) for piece in pieces], dtype=np.int64)
         ends = np.cumsum(sizes)
         parts = self.parts(ends)
-        owners = owning(parts, ends, sizes)
+        owners = owning(parts, ends)
         windows, places = [], []
         for number, (first, last) in enumerate(parts):
             windows.append([*self.prefix, *(token for piece in pieces[first:last] for token in piece), *self.suffix])
@@ -159,14 +159,16 @@ class WordEncoder:
         return np.array([*marks, *([NOTHING] * len(self.suffix))], dtype=np.int64)
 
 
-def owning(parts: list[tuple[int, int]], ends: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+def owning(parts: list[tuple[int, int]], ends: NDArray[np.int64]) -> NDArray[np.int64]:
     """(words,) the window in which each word is farthest from a cut; the text's own ends are no cuts."""
     best = np.full(len(ends), -1, dtype=np.int64)
     context = np.full(len(ends), -1, dtype=np.int64)
+    edges = np.concatenate(([0], ends))  # the words lie between them
+    whole = int(edges[-1])
     for number, (first, last) in enumerate(parts):
         words = np.arange(first, last)
-        left = ends[words] - sizes[words] - (ends[first - 1] if first else -ends[-1])
-        right = ends[last - 1] - ends[words] + (0 if last < len(ends) else ends[-1])
+        left = edges[words] - edges[first] + (0 if first else whole)
+        right = edges[last] - edges[words + 1] + (0 if last < len(ends) else whole)
         here = np.minimum(left, right)
         better = here > context[words]
         best[words[better]], context[words[better]] = number, here[better]

@@ -115,7 +115,7 @@ def form_of(table: Table, name: str) -> str:
     if holds_spans(table, name):
         return AS_SPANS
     cells = [row[name] for row in table.rows if isinstance(row[name], list)]
-    if cells and any(isinstance(item, int) for item in cells[0]):
+    if any(isinstance(item, int) for item in next(filter(None, cells), [])):
         return NUMBERED
     if not cells:
         value = shown(first_filled(table, name))

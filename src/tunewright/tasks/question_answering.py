@@ -254,7 +254,8 @@ class QuestionAnswering(Task):
         return Answer(top.text, top.start, top.end, top.confidence, best)
 
     def verdict(self, row: Row, said: Answer) -> dict[str, Any]:
-        return {"label": [text for _, text in row.label], "predicted": said.text, "confidence": said.confidence}
+        gold = [text for _, text in row.label]
+        return {"label": gold, "predicted": said.text, "start": said.start, "confidence": said.confidence}
 
     def distance(self, first: Any, second: Any) -> float:
         """Of the scores: equal ones may change places."""

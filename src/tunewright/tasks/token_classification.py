@@ -238,7 +238,7 @@ class TokenClassification(Task):
         """What was found, in word numbers."""
         tags = [self.tags[place] for place in self.tagged(output)]
         if self.scheme == "plain":
-            return [(place, place + 1, tag) for place, tag in enumerate(tags)]
+            return [(place, place + 1, tag) for place, tag in enumerate(tags) if output[place].any()]
         return tagging.spans(tags, self.scheme)
 
     def score(self, outputs: Sequence[Any], rows: Sequence[Row]) -> dict[str, Any]:
@@ -246,7 +246,8 @@ class TokenClassification(Task):
         targets = np.concatenate([np.asarray(self.tags_of(row), dtype=np.int64) for row in rows])
         logits = np.concatenate(outputs).astype(np.float64)
         chosen = np.concatenate([self.tagged(output) for output in outputs])
-        right = float((chosen == targets).mean())
+        answered = logits.any(1) if self.scheme == "plain" else True  # else a dropped word has the first tag (D7)
+        right = float(((chosen == targets) & answered).mean())
         loss = -float(classification.log_softmax(logits)[np.arange(len(targets)), targets].mean())
         shared = {"accuracy": right, "loss": loss, "num_rows": len(rows), "num_words": len(targets)}
         found = entities.entity_scores([list(row.label) for row in rows], [self.spans(output) for output in outputs])
@@ -257,7 +258,8 @@ class TokenClassification(Task):
     def decode(self, output: Any, row: Row) -> Tagging:
         if not row.words:
             return Tagging(())
-        sure = classification.softmax(output.astype(np.float64)).max(1)
+        shares, chosen = classification.softmax(output.astype(np.float64)), self.tagged(output)
+        sure = shares[np.arange(len(chosen)), chosen]  # of the best legal tag, which may not be the likeliest
         found = []
         for first, last, kind in self.spans(output):
             start, end = row.words[first][0], row.words[last - 1][1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -108,7 +109,7 @@ class Cached:
         for item in batch.features:
             start = int(self.starts[item.row])
             for tokens in item.windows:
-                made[window, : len(tokens)] = torch.from_numpy(self.values[start : start + len(tokens)])
+                made[window, : len(tokens)] = torch.from_numpy(np.array(self.values[start : start + len(tokens)]))
                 start, window = start + len(tokens), window + 1
         return made.to(ids.device, non_blocking=True)
 
@@ -162,23 +163,34 @@ class PrefixCache:
 
     def fill(self, bottom: Bottom, path: Path, starts: NDArray[np.int64]) -> None:
         """Computes the file unless it is there; without room for it the run goes on uncached."""
+        states = f"hidden states of the {bottom.count} frozen blocks"
         if opened(path, int(starts[-1])) is not None:
-            self.note(f"hidden states of the {bottom.count} frozen blocks: cached")
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        width = int(bottom.hidden(self.collate(self.encoded.features[:1]).to(self.device).inputs).shape[-1])
-        if int(starts[-1]) * width * 4 > SHARE_OF_DISK * shutil.disk_usage(path.parent).free:
-            self.note("hidden states of the frozen blocks: no room on the disk, so they are computed in each pass")
+            self.note(f"{states}: cached")
             return
         beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            values = np.lib.format.open_memmap(beside, "w+", np.float32, (int(starts[-1]), width))
+            values = self.made(bottom, beside, int(starts[-1]))
             self.compute(bottom, values, starts)
             values.flush()
             os.replace(beside, path)
-            self.note(f"hidden states of the {bottom.count} frozen blocks: computed once")
-        except OSError:
-            beside.unlink(missing_ok=True)
+            self.note(f"{states}: computed once")
+        except OSError as error:
+            self.note(f"{states}: computed in each pass, because they can't be kept ({error.strerror})")
+        finally:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+
+    def made(self, bottom: Bottom, path: Path, tokens: int) -> np.memmap[Any, np.dtype[np.float32]]:
+        """(tokens, d) in a new file. Raises OSError without room: a map that meets a full disk ends the process."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        width = int(bottom.hidden(self.collate(self.encoded.features[:1]).to(self.device).inputs).shape[-1])
+        if tokens * width * 4 > SHARE_OF_DISK * shutil.disk_usage(path.parent).free:
+            raise OSError(errno.ENOSPC, f"they need {tokens * width * 4 / 2**20:.0f} MiB of {path.parent}")
+        values: Any = np.lib.format.open_memmap(path, "w+", np.float32, (tokens, width))
+        if hasattr(os, "posix_fallocate"):  # takes the disk's blocks now
+            with open(path, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        return values
 
     def compute(self, bottom: Bottom, values: NDArray[np.float32], starts: NDArray[np.int64]) -> None:
         import torch

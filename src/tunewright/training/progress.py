@@ -123,5 +123,5 @@ def figures(log: Log) -> str:
 
 def brief(scores: dict[str, Any]) -> str:
     """The scores a person looks at first."""
-    wanted = ("loss", "accuracy", "f1_macro", "f1_micro")
+    wanted = ("loss", "f1", "exact_match", "accuracy", "f1_macro", "f1_micro")
     return "  ".join(f"{name} {scores[name]:.4f}" for name in wanted if isinstance(scores.get(name), float))
