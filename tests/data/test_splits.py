@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunewright.data.splits import stratified, subset
+from tunewright.data.splits import by_group, stratified, subset
 
 STRATA = st.lists(st.sampled_from("abcde"), min_size=1, max_size=200)
 SHARES = st.floats(0.01, 0.9)
@@ -73,3 +73,46 @@ def test_a_subset_is_drawn_by_seed_and_keeps_the_order(limit):
     assert len(rows) == limit
     assert rows == subset(20, limit, 3)
     assert limit == 20 or rows != subset(20, limit, 4)
+
+
+# --- whole groups ---------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, derandomize=True)
+@given(STRATA, SHARES, st.integers(0, 1000))
+def test_no_group_is_in_both_parts_and_no_row_is_lost(groups, share, seed):
+    kept, taken = by_group(groups, share, seed)
+    assert sorted(kept + taken) == list(range(len(groups)))
+    assert kept == sorted(kept)
+    assert taken == sorted(taken)
+    assert not {groups[row] for row in kept} & {groups[row] for row in taken}
+    assert kept  # a group stays behind
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.lists(st.integers(1, 9), min_size=20, max_size=60), SHARES, st.integers(0, 1000))
+def test_groups_come_near_the_share(sizes, share, seed):
+    groups = [number for number, size in enumerate(sizes) for _ in range(size)]
+    wanted = share * len(groups)
+    _, taken = by_group(groups, share, seed)
+    assert len(taken) <= wanted + max(sizes) / 2
+    assert len(taken) >= min(wanted, len(groups) - max(sizes)) - max(sizes) / 2
+
+
+def test_one_large_group_does_not_take_the_share_with_it():
+    groups = ["long"] * 80 + [f"short {number // 2}" for number in range(20)]
+    for seed in range(20):
+        _, taken = by_group(groups, 0.1, seed)
+        assert len(taken) == 10
+        assert all(row >= 80 for row in taken)
+
+
+def test_a_single_group_is_never_parted():
+    assert by_group(["same"] * 9, 0.5, 0) == (list(range(9)), [])
+
+
+def test_the_seed_decides_which_groups_are_taken():
+    groups = [row // 3 for row in range(90)]
+    assert by_group(groups, 0.2, 7) == by_group(groups, 0.2, 7)
+    assert by_group(groups, 0.2, 7) != by_group(groups, 0.2, 8)
+    assert by_group([str(group) for group in groups], 0.2, 7) == by_group(groups, 0.2, 7)

@@ -44,7 +44,17 @@ def gap(first, second) -> float:
     return max(float((left[name] - right[name]).abs().max()) for name in left)
 
 
-@pytest.mark.parametrize("strategy", ["full", {"kind": "lora", "dropout": 0}])
+ALIKE = [
+    "full",
+    {"kind": "lora", "dropout": 0},
+    {"kind": "gradual_unfreezing", "every": 1},  # what is unfrozen late must join in the reduction
+    {"kind": "freeze", "blocks": 1},
+    "prefix_tuning",
+    "bottleneck_adapter",
+]
+
+
+@pytest.mark.parametrize("strategy", ALIKE, ids=lambda item: item if isinstance(item, str) else item["kind"])
 def test_two_processes_make_the_update_of_one(small, tmp_path, strategy):  # N2
     """43 rows in batches of 8: the last step of an epoch has 3, so that the processes have unequal shares."""
     task = {"kind": "sequence_classification", "pooling": "mean", "class_weights": "balanced"}

@@ -44,8 +44,9 @@ def heard(raw: dict) -> list[str]:
 def gap(first: dict, second: dict) -> float:
     left, right = weights_of(first["out"]), weights_of(second["out"])
     assert left.keys() == right.keys()
-    print(sorted(((float((left[name] - right[name]).abs().max()), name) for name in left), reverse=True)[:8])
-    return max(float((left[name] - right[name]).abs().max()) for name in left)
+    # a bias below a softmax over positions has no gradient but rounding, of which AdamW makes steps of full length
+    names = [name for name in left if not name.endswith("qa_outputs.bias")]
+    return max(float((left[name] - right[name]).abs().max()) for name in names)
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------
@@ -71,11 +72,11 @@ def test_a_run_with_the_cache_equals_the_run_without(tmp_path, monkeypatch, task
         return {"model": str(model), "data": data, "task": chosen, "strategy": CHOSEN[task],
                 "training": training, "out": str(tmp_path / name)}  # fmt: skip
 
-    assert heard(raw("cached")) == [f"hidden states of the {2 if 'token' in task or 'question' in task else 1} frozen "
-                                    "blocks: computed once"]  # fmt: skip
+    blocks = 1 if CHOSEN[task]["kind"] == "freeze" else 2
+    assert heard(raw("cached")) == [f"hidden states of the {blocks} frozen blocks: computed once"]
     forget(monkeypatch)
     assert heard(raw("plain")) == []
-    assert gap(raw("cached"), raw("plain")) < 2e-5  # rounding, which AdamW's first steps turn into shares of the rate
+    assert gap(raw("cached"), raw("plain")) < 1e-6
 
 
 def test_the_blocks_below_run_only_once(small, monkeypatch):
