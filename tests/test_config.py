@@ -63,7 +63,7 @@ raw_configs = st.fixed_dictionaries(
         .map(lambda fields: {"kind": "lora", **fields})
         | some(at=st.lists(rates, min_size=1, unique=True).map(sorted), decay=rates, blocks=counts)
         .map(lambda fields: {"kind": "gradual_unfreezing", **fields})
-        | some(blocks=st.just("half") | counts, steps=counts | st.none(), embeddings=st.booleans())
+        | some(blocks=st.just("half") | counts, steps=counts | st.none())
         .map(lambda fields: {"kind": "freeze", **fields})
         | some(init_text=words | st.none()).map(lambda fields: {"kind": "prompt_tuning", **fields})
         | some(regularisation=st.lists(rates, min_size=1)).map(lambda fields: {"kind": "feature_extraction", **fields}),

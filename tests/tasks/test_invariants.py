@@ -114,6 +114,7 @@ def test_five_steps_equal_transformers_own_loss_and_adamw(tiny, tmp_path, task):
         [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}], lr=1e-3
     )
     model.train()
+    losses = []
     for batch in batches:
         labels = batch.pop("labels")
         if task == "question_answering":
@@ -121,11 +122,15 @@ def test_five_steps_equal_transformers_own_loss_and_adamw(tiny, tmp_path, task):
         else:
             named = {"labels": labels}
         optimizer.zero_grad()
-        model(**batch, **named).loss.backward()
+        loss = model(**batch, **named).loss
+        loss.backward()
+        losses.append(float(loss.detach()))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
     state = {f"model.safetensors/{name}": value.detach() for name, value in model.state_dict().items()}
     theirs = seen(state, task)
+    history = [json.loads(line) for line in (tmp_path / "ours" / "history.jsonl").read_text().splitlines()]
+    assert [line["loss"] for line in history if "loss" in line] == pytest.approx(losses, rel=1e-5)
     assert set(ours) == set(theirs)
     assert largest_gap(ours, theirs) < 2e-5  # as for the Trainer: AdamW's first steps are sign-like
 

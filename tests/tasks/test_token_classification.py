@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import tokenizers
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -339,3 +340,14 @@ def test_a_byte_level_tokenizer_sees_each_word_with_its_blank_also_when_loaded_a
         spelled = ["".join(t for t, place in zip(tokens, found.places[0], strict=True) if place == n) for n in range(3)]
         assert spelled == ["Ġred", "Ġ(", "Ġblue"]
         tokenizer.save_pretrained(tmp_path / "run")
+
+
+def test_tokens_of_a_word_longer_than_a_window_are_counted():  # D2
+    tokenizer = make_tokenizer()
+    tokenizer.backend_tokenizer.model = tokenizers.models.BPE(
+        {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "a": 4}, [], unk_token="[UNK]"
+    )
+    task = TokenClassification(labels=("x",), scheme="IOB2")
+    (features,) = task.encode([task.ask(1, "aaaaaaaaaa a")], tokenizer, 8).features
+    assert features.truncated == 4
+    assert features.num_words == 2

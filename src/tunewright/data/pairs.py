@@ -36,7 +36,9 @@ class ContextEncoder:
 
     def __init__(self, tokenizer: Any, max_length: int, overlap: int) -> None:
         self.tokenizer, self.overlap = tokenizer, overlap
-        (self.prefix, self.middle, self.suffix), self.types = template(tokenizer)
+        self.prefix, self.middle, self.suffix = template(tokenizer)
+        types = tokenizer("a", "b").get("token_type_ids")  # RoBERTa's are all 0
+        self.types = (types[len(self.prefix)], types[-1 - len(self.suffix)]) if types else None
         self.room = max_length - len(self.prefix) - len(self.middle) - len(self.suffix)
         if self.room < 4:
             what = f"{max_length} tokens leave no room for a question and a context"
@@ -73,15 +75,13 @@ class ContextEncoder:
         return EncodedPair(windows, types if self.types else None, places, len(question) - len(asked))
 
 
-def template(tokenizer: Any) -> tuple[tuple[list[int], list[int], list[int]], tuple[int, int] | None]:
-    """The special tokens before, between and behind a pair of texts; and both texts' token types, where it has any."""
+def template(tokenizer: Any) -> tuple[list[int], list[int], list[int]]:
+    """The special tokens before, between and behind a pair of texts."""
     first, second = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("a", "b"))
-    made = tokenizer("a", "b")
-    whole, types = made["input_ids"], made.get("token_type_ids")
+    whole = tokenizer("a", "b")["input_ids"]
     start = next(at for at in range(len(whole)) if whole[at : at + len(first)] == first)
     end = next(at for at in range(len(whole), 0, -1) if whole[at - len(second) : at] == second)
-    special = whole[:start], whole[start + len(first) : end - len(second)], whole[end:]
-    return special, (types[start], types[end - 1]) if types else None  # RoBERTa's are all 0
+    return whole[:start], whole[start + len(first) : end - len(second)], whole[end:]
 
 
 def without_blanks(offsets: NDArray[np.int64], text: str) -> NDArray[np.int64]:

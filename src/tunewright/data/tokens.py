@@ -92,11 +92,13 @@ class EncodedWords(NamedTuple):
         places: (T,) for each window: the number of the word that a token stands for, -1 where it stands for none.
             Every word that has tokens is answered in exactly one window: the one where it has most context.
         lost: words of which the tokenizer left nothing.
+        truncated: tokens of words that are longer than a window.
     """
 
     windows: list[list[int]]
     places: list[Any]
     lost: int
+    truncated: int
 
 
 class WordEncoder:
@@ -120,11 +122,12 @@ class WordEncoder:
             if alone
             else []
         )
-        ids = {word: pieces[: self.room] for word, pieces in zip(distinct, made, strict=True)}
+        ids = dict(zip(distinct, made, strict=True))
         return [self.fit([ids[word] for word in text]) for text in texts]
 
-    def fit(self, pieces: list[list[int]]) -> EncodedWords:
+    def fit(self, whole: list[list[int]]) -> EncodedWords:
         """One text's words as windows that begin and end between words."""
+        pieces = [piece[: self.room] for piece in whole]
         sizes = np.array([len(piece) for piece in pieces], dtype=np.int64)
         ends = np.cumsum(sizes)
         parts = self.parts(ends)
@@ -133,7 +136,7 @@ class WordEncoder:
         for number, (first, last) in enumerate(parts):
             windows.append([*self.prefix, *(token for piece in pieces[first:last] for token in piece), *self.suffix])
             places.append(self.places(range(first, last), sizes, owners == number))
-        return EncodedWords(windows, places, int((sizes == 0).sum()))
+        return EncodedWords(windows, places, int((sizes == 0).sum()), sum(map(len, whole)) - int(sizes.sum()))
 
     def parts(self, ends: NDArray[np.int64]) -> list[tuple[int, int]]:
         """(first word, one past the last) of each window."""

@@ -223,7 +223,7 @@ class QuestionAnswering(Task):
     def says_nothing(self, output: Any) -> bool:
         if len(output) < 2:
             return True
-        return bool(self.no_answer) and output[0, 2] - output[1, 2] > (self.null_threshold or 0.0)
+        return bool(self.no_answer and output[0, 2] - output[1, 2] > (self.null_threshold or 0.0))
 
     def tune(self, outputs: Sequence[Any], rows: Sequence[Row]) -> Self:
         if not self.no_answer or self.null_threshold is not None:

@@ -172,7 +172,7 @@ class TokenClassification(Task):
         for place, (row, text) in enumerate(zip(rows, encoder([words.pieces(row) for row in rows]), strict=True)):
             label = None if row.label is None else np.asarray(self.tags_of(row), dtype=np.int64)
             count = len(row.words or ())
-            features.append(Features(place, text.windows, None, label, 0, text.places, count))
+            features.append(Features(place, text.windows, None, label, text.truncated, text.places, count))
             if text.lost:
                 faults["words that the tokenizer drops"] += text.lost
         return Encoded(features, faults)
