@@ -1,4 +1,4 @@
-"""Every strategy with its defaults on one data set: score, trained share, seconds, memory. One process each, in turn."""
+"""Every strategy with its defaults on one data set: score, trained share, seconds, memory. A process each, in turn."""
 
 from __future__ import annotations
 
