@@ -237,7 +237,7 @@ def test_of_the_hub_only_the_configuration_is_asked_for(bert_base, monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
     assert models.locate("google-bert/bert-base-uncased", weights=False).hub_id == "google-bert/bert-base-uncased"
     assert "*.json" in asked
-    assert not any(pattern.endswith(("safetensors", ".bin", ".py", ".txt")) for pattern in asked)
+    assert not any(pattern.endswith(("safetensors", ".bin", ".py")) for pattern in asked)
 
 
 # --- what is refused -----------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from .errors import ModelError, TunewrightError
 from .files import flush_to_disk, inside, read_json, sha256, write_json
 from .strategies.base import Strategy
 from .tasks.base import Task
+from .vetting import vet
 
 if TYPE_CHECKING:
     from torch import nn
@@ -201,7 +202,7 @@ def base_source(manifest: dict[str, Any], folder: Path, trust_remote_code: bool)
     """The weights to start from: the directory itself, or an adapter's base."""
     if manifest["form"] == "full":
         source = models.Source(str(folder), folder, None, None, trust_remote_code)
-        models.vet(source)
+        vet(source)
         return source
     source = models.locate(str(manifest["base"]), trust_remote_code)
     if source.fingerprint != manifest["base_fingerprint"]:

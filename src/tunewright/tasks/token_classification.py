@@ -151,7 +151,7 @@ class TokenClassification(Task):
         """In the order of the logits."""
         if self.scheme == "plain":
             return tuple(self.labels or ())
-        return tagging.tag_names(self.labels or (), self.scheme)
+        return tagging.tag_names(self.labels or (), "IOB2" if self.scheme == "auto" else self.scheme)
 
     def tags_of(self, row: Row) -> list[int]:
         """The tag's number of every word of a labelled row."""
