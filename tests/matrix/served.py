@@ -45,7 +45,7 @@ def plain_model(run: str, kind: str) -> Any:
     four_bit = {}
     if manifest["strategy"]["kind"] == "qlora":
         config = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": "float32"}
-        heads = ["classifier", "score", "qa_outputs", "pre_classifier", "head", "pooler", "lm_head"]
+        heads = ["classifier", "score", "qa_outputs", "pre_classifier", "head", ".*pooler", "lm_head"]
         four_bit = {"quantization_config": transformers.BitsAndBytesConfig(
             load_in_4bit=True, llm_int8_skip_modules=heads, **config)}  # fmt: skip
     base = auto.from_pretrained(adapter["base_model_name_or_path"], **labels, **four_bit)
