@@ -21,6 +21,9 @@ LOOPED = [
     if (strategy, task) != ("feature_extraction", "sequence_classification")  # solved for, without steps
 ]
 
+# a softmax over places is blind to what all places share: the gradient is rounding, which AdamW makes steps of
+BLIND = ("qa_outputs.bias", "layer.1.output.LayerNorm.bias", "layer.1.output.dense.bias")
+
 
 def trained(strategy: str, task: str, micro: int, model: Path, folder: Path) -> tw.RunResult:
     """Two steps of eight rows of uneven length, without dropout, which would be drawn otherwise."""
@@ -45,6 +48,8 @@ def test_a_step_is_one_update_and_a_row_one_answer(tmp_path, strategy, task):  #
     results = [trained(strategy, task, micro, model, tmp_path) for micro in (8, 2)]
     whole, cut = (weights_of(result.path) for result in results)
     for name, value in whole.items():
+        if task == "question_answering" and name.endswith(BLIND):
+            continue
         np.testing.assert_allclose(cut[name].float(), value.float(), rtol=0, atol=2e-5, err_msg=name)
     predictor, rows = results[0].predictor, rows_of(str(results[0].path))
     together = predictor.outputs(rows)
