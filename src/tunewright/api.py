@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .config import RunConfig
+from .config import RunConfig, edited, edits, read_mapping
 from .config import load as load_config
 from .data import sources
 from .intake import read_rows
 from .predict import Predictor
 from .run import RunResult
 from .run import train as run_train
+from .stages import expand, has_stages
 from .training.progress import Listener, listener
 
 
@@ -30,7 +31,8 @@ def train(
     """Trains one model.
 
     Args:
-        config: a RunConfig, a YAML file or a mapping; or leave it out and give `data`.
+        config: a RunConfig, a YAML file or a mapping; or leave it out and give `data`. One with `stages` is several runs,
+            each of which starts from the one before it; the last one's result is returned.
         data: the training file, or a mapping of the `data` section.
         overrides: `strategy.r=16` and the like, applied to a file or mapping.
         resume, overwrite, allow_missing: as in `run.train`.
@@ -42,6 +44,12 @@ def train(
     """
     if not isinstance(config, RunConfig):
         raw: Any = {} if config is None else config
+        mapping = raw if isinstance(raw, dict) else read_mapping(raw)
+        if has_stages(mapping):
+            runs = expand(edited(mapping, edits(overrides)), "" if isinstance(raw, dict) else str(raw))
+            each = [train(run, resume=resume, overwrite=overwrite, allow_missing=allow_missing, progress=progress)
+                    for run in runs]  # fmt: skip
+            return each[-1]
         if data is not None:
             raw = {**raw, "data": {"train": data} if isinstance(data, str) else data}
         config = load_config({**raw, **settings} if isinstance(raw, dict) else raw, list(overrides))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MANIFEST = "tunewright.json"
+MERGES = ("lora", "qlora", "ia3")  # strategies whose adapters become part of the matrices
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,48 @@ def columns_of(manifest: dict[str, Any]) -> Columns:
     return Columns(
         tuple(known["text"]), tuple(known["label"]), known["label_delimiter"], bool(known.get("label_names"))
     )
+
+
+def startable(name: str, trust_remote_code: bool = False) -> str:
+    """The model that a new run starts from: as named, or a run's, whose adapter is merged into its base first.
+
+    Raises:
+        ModelError: the run's strategy leaves nothing to merge (virtual tokens, bottlenecks), or it has no whole model.
+    """
+    folder = Path(name)
+    if not (folder / "model" / MANIFEST).is_file() and not (folder / MANIFEST).is_file():
+        if folder.is_dir() and (folder / "checkpoints").is_dir():
+            model_folder(folder)  # raises: the run is not finished
+        return name
+    folder = model_folder(folder)
+    manifest = read_manifest(folder)
+    if manifest["form"] == "full":
+        return str(folder)
+    return str(merge(folder, manifest, trust_remote_code))
+
+
+def merge(folder: Path, manifest: dict[str, Any], trust_remote_code: bool) -> Path:
+    """An adapter's base with the adapter in its matrices, beside the adapter; made once."""
+    from .strategies.peft import merged
+
+    kind = manifest["strategy"]["kind"]
+    if kind not in MERGES:
+        fix = f"start from a run of {', '.join(MERGES)}, or of a strategy that saves whole models"
+        raise ModelError(f"a run of {kind} cannot be merged into its base", where=str(folder), fix=fix)
+    target = folder.with_name("merged")
+    stamp = {"adapter": manifest["sha256"], "base": manifest["base_fingerprint"]}
+    if (target / "merged.json").is_file() and read_json(target / "merged.json") == stamp:
+        return target
+    loaded = load(folder, trust_remote_code)
+    beside = folder.with_name(f".merged.{os.getpid()}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    whole: Any = merged(loaded.model)
+    whole.save_pretrained(beside)
+    loaded.tokenizer.save_pretrained(beside)
+    write_json(beside / "merged.json", stamp)
+    shutil.rmtree(target, ignore_errors=True)
+    os.rename(beside, target)
+    return target
 
 
 def base_source(manifest: dict[str, Any], folder: Path, trust_remote_code: bool) -> models.Source:

@@ -77,6 +77,9 @@ class TrainingConfig(Settings):
     learning_rate: Annotated[float, Field(gt=0)] | Auto = Field("auto", description="the peak rate")
     batch_size: Annotated[int, Field(ge=1)] | Auto = Field("auto", description="rows per optimizer step, all devices")
     micro_batch_size: Annotated[int, Field(ge=1)] | Auto = Field("auto", description="rows per forward pass")
+    micro_batch_tokens: Annotated[int, Field(ge=1)] | Auto = Field(
+        "auto", description="tokens per forward pass of tasks that pack rows; the effective batch stays what it is"
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: the fastest by a probe")
     seed: int = Field(0, ge=0, lt=2**32, description="of new weights, the order of rows and dropout")
     schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="decay after the warm-up")
@@ -100,7 +103,9 @@ def full() -> Any:
 class RunConfig(Settings):
     """One run: a Task times a Strategy, on data, from a model."""
 
-    model: Filled = Field("minilm", description="an embedded alias, a local folder or a hub id")
+    model: Filled = Field(
+        "auto", description="an embedded alias, a local folder, a run or a hub id; auto: minilm, or pocket-lm to write"
+    )
     data: DataConfig
     task: AnyTask | None = Field(None, description="inferred from the columns when left out")
     strategy: AnyStrategy = Field(default_factory=lambda: full(), description="which parameters train, and how")

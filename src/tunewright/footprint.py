@@ -30,8 +30,8 @@ class Anatomy:
     Args:
         blocks: of each, the lowest first.
         above: what lies above the blocks, by name: final norms, pooler, and the task's head.
-        encoder: of the pretrained model, its pooler included.
-        head: of the task's head.
+        encoder: of the pretrained model, its pooler included; a language model's head too.
+        head: of the task's new head.
     """
 
     embeddings: int
@@ -130,7 +130,7 @@ def footprint(source: Source, task: Task, strategy: Strategy) -> Footprint | Ref
         model = applied(plain, task, strategy)
     except ConfigError as error:
         return Refusal(strategy.kind, str(error))
-    groups = strategy.groups(model, layer_map(model), ENDLESS)
+    groups = strategy.groups(model, layer_map(model), ENDLESS._replace(new_head=task.new_head))
     trains = {id(value): value for group in groups for value in group.parameters.values()}
     trained_head = counted([value for value in head_parameters(model) if id(value) in trains])
     weights = round(FP32 * counted(list(model.parameters())) - saved)
@@ -153,17 +153,21 @@ def four_bit_savings(model: nn.Module, strategy: Strategy) -> float:
     if quantisation is None:
         return 0.0
     inner = encoder_of(model)
-    matrices = counted([inner.get_submodule(name).weight for name in linear_modules(inner)])
+    kept = tuple(inner._keep_in_fp32_modules or ())  # T5's wo
+    names = [name for name in linear_modules(inner) if not name.endswith(kept)]
+    matrices = counted([inner.get_submodule(name).weight for name in names])
     bits = NF4_BITS + SCALE_BITS[bool(quantisation.bnb_4bit_use_double_quant)]
     return matrices * (FP32 - bits / 8)
 
 
 def head_parameters(model: Any) -> list[Any]:
     """Of the task's head: everything that neither is in the pretrained model nor was added to it."""
-    from .heads import PooledClassifier, base_of
+    from .heads import PooledClassifier, base_of, writes
 
     if isinstance(model, PooledClassifier):
         return list(model.head.parameters())
+    if writes(model):
+        return []
     base = base_of(model)
     body = {id(parameter) for parameter in base.base_model.parameters()}
     return [parameter for parameter in base.parameters() if id(parameter) not in body]

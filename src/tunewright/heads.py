@@ -72,10 +72,20 @@ def save_full(model: Any, folder: Path) -> None:
         model.save_pretrained(folder)
 
 
+def writes(model: Any) -> bool:
+    """Whether a model is a language model: its head is pretrained like the rest of it, and often the embeddings."""
+    return not isinstance(model, PooledClassifier) and base_of(model).get_output_embeddings() is not None
+
+
 def head_names(model: Any) -> set[str]:
-    """Names of the parameters that are no part of the pretrained body, or that its checkpoint lacked."""
+    """Names of the parameters that are no part of the pretrained body, or that its checkpoint lacked.
+
+    A language model has none.
+    """
     if isinstance(model, PooledClassifier):
         return {f"head.{name}" for name, _ in model.head.named_parameters()}
+    if writes(model):
+        return set()
     body = f"{model.base_model_prefix}."
     names = {name for name, _ in model.named_parameters() if not name.startswith(body)}
     return names | (getattr(model, "new_parameters", set()) & {name for name, _ in model.named_parameters()})
@@ -124,13 +134,42 @@ def last_tokens(values: Tensor, inputs: dict[str, Tensor]) -> Tensor:
     return values[:, values.shape[1] - inputs["input_ids"].shape[1] :]
 
 
+def with_virtual_tokens(model: Any, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """What `model.get_base_model().generate` takes for prompts that are padded on the left, after prompt tuning.
+
+    PEFT puts its virtual tokens before the padding and takes the position ids away, so that a padded prompt is
+    answered otherwise than alone. Here they stand between padding and prompt. Only new tokens come back.
+
+    Args:
+        ids, mask: (B, T).
+
+    Returns:
+        inputs_embeds (B, V + T, d) and attention_mask (B, V + T).
+    """
+    words = model.word_embeddings(ids)
+    virtual = model.get_prompt(batch_size=1)[0].to(words.dtype)
+    padding = (mask == 0).sum(1).tolist()
+    rows = [torch.cat([row[:count], virtual, row[count:]]) for row, count in zip(words, padding, strict=True)]
+    wider = torch.cat([mask, mask.new_ones(len(mask), len(virtual))], 1)
+    return {"inputs_embeds": torch.stack(rows), "attention_mask": wider}
+
+
 def sizes(config: Any) -> dict[str, int]:
-    """Layers, heads and width under PEFT's names: by itself it does not find DistilBERT's."""
+    """Layers, heads and width of keys and values under PEFT's names; an encoder-decoder's are its decoder's.
+
+    By itself PEFT does not find DistilBERT's, takes T5's depth from the encoder, and takes its heads to be as wide
+    together as its hidden states. Fewer heads of keys than of queries (GQA) it finds.
+    """
     read = lambda *names: next(int(getattr(config, name)) for name in names if getattr(config, name, None))  # noqa: E731
+    decoder = bool(getattr(config, "is_encoder_decoder", False))
+    heads = read(*(["decoder_attention_heads"] if decoder else []), "num_attention_heads", "n_heads", "n_head")
+    width = read("hidden_size", "dim", "d_model", "n_embd")
     return {
-        "num_layers": read("num_hidden_layers", "n_layers", "n_layer"),
-        "num_attention_heads": read("num_attention_heads", "n_heads", "n_head"),
-        "token_dim": read("hidden_size", "dim", "d_model", "n_embd"),
+        "num_layers": read(
+            *(["decoder_layers", "num_decoder_layers"] if decoder else []), "num_hidden_layers", "n_layers", "n_layer"
+        ),
+        "num_attention_heads": heads,
+        "token_dim": heads * int(getattr(config, "d_kv", None) or 0) or width,
     }
 
 

@@ -12,10 +12,21 @@ from .config import RunConfig
 from .directory import claimed
 from .errors import ConfigError
 from .resolve import resumed_precision
+from .tasks.base import Task
 from .training import precision as arithmetic
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+
+def with_model(config: RunConfig, task: Task) -> RunConfig:
+    """The configuration with a model: the embedded one that can do the task, where nobody named another."""
+    if config.model != "auto":
+        return config
+    if task.embedded is None:
+        fix = "name one with --model: a folder or a hub id"
+        raise ConfigError(f"there is no embedded model for {task.kind}", where="model", fix=fix)
+    return config.model_copy(update={"model": task.embedded})
 
 
 def make_accelerator() -> Accelerator:

@@ -31,30 +31,62 @@ class Layers:
 def layer_map(model: nn.Module) -> Layers:
     """Finds the blocks as the longest list of modules; what is registered before it is embeddings, after it head.
 
-    Holds for BERT, RoBERTa, DistilBERT, ModernBERT, DeBERTa, Llama and GPT-2, also inside a wrapper or PEFT model.
+    Of an encoder-decoder the blocks are the encoder's, then the decoder's; embeddings and last norms are those of both.
+    A head that is tied to the embeddings is one parameter with them, and named with them. Holds for BERT, RoBERTa,
+    DistilBERT, ModernBERT, DeBERTa, Llama, Qwen2, GPT-2, T5 and BART, also inside a wrapper or PEFT model.
     """
-    prefix, count = block_list(model)
-    names = [name for name, _ in model.named_parameters()]
-    blocks: list[list[str]] = [[] for _ in range(count)]
-    first = next((place for place, name in enumerate(names) if name.startswith(f"{prefix}.")), len(names))
+    found = stacks(model)
+    blocks: list[list[list[str]]] = [[[] for _ in range(count)] for _, count in found]
     embeddings: list[str] = []
     head: list[str] = []
-    for place, name in enumerate(names):
+    above = False
+    for name, _ in model.named_parameters():
+        stack = next((place for place, (path, _) in enumerate(found) if name.startswith(f"{path}.")), None)
         if any(part in name for part in BELOW):
             embeddings.append(name)
-        elif count and name.startswith(f"{prefix}."):
-            blocks[int(name[len(prefix) + 1 :].split(".", 1)[0])].append(name)
+        elif stack is not None:
+            blocks[stack][int(name[len(found[stack][0]) + 1 :].split(".", 1)[0])].append(name)
+            above = True
         else:
-            (embeddings if place < first else head).append(name)
-    return Layers(embeddings, blocks, head)
+            late = len(found) == 2 and "embed" in name.rpartition(".")[0].rpartition(".")[2]
+            (head if above and not late else embeddings).append(name)
+    return Layers(embeddings, [names for stack in blocks for names in stack], head)
+
+
+def stacks(model: nn.Module) -> list[tuple[str, int]]:
+    """(module path, length) of each list of blocks, in the order they run: two for an encoder-decoder, else one."""
+    from torch import nn
+
+    lists = {name: len(module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)}
+    outer = {path: count for path, count in lists.items() if not any(path.startswith(f"{other}.") for other in lists)}
+    longest = max(outer, key=lambda path: outer[path], default=None)
+    if longest is None:
+        return []
+    halves = [half_of(longest, name) for name in ("encoder", "decoder")]
+    paths = halves if halves[0] != halves[1] and set(halves) <= set(outer) else [longest]
+    return [(path, outer[path]) for path in paths]
+
+
+def half_of(path: str, half: str) -> str:
+    """model.decoder.layers for model.encoder.layers, or the other way round."""
+    parts = path.split(".")
+    place = max((place for place, part in enumerate(parts) if part in ("encoder", "decoder")), default=len(parts))
+    return ".".join([*parts[:place], half, *parts[place + 1 :]]) if place < len(parts) else path
 
 
 def block_list(model: nn.Module) -> tuple[str, int]:
-    """(module path, length) of the longest ModuleList."""
-    from torch import nn
+    """(module path, length) of the blocks that run first: all of them but for an encoder-decoder; see `stacks`."""
+    return next(iter(stacks(model)), ("", 0))
 
-    found = [(name, len(module)) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
-    return max(found, key=lambda item: item[1], default=("", 0))
+
+def depth(config: Any) -> int:
+    """Transformer blocks of an architecture; those of both halves of an encoder-decoder."""
+    from .models import num_blocks
+
+    if not getattr(config, "is_encoder_decoder", False):
+        return num_blocks(config)
+    halves = (("encoder_layers", "num_layers"), ("decoder_layers", "num_decoder_layers"))
+    return sum(next((int(getattr(config, name)) for name in half if getattr(config, name, None)), 0) for half in halves)
 
 
 def frozen_blocks(model: nn.Module) -> int:
@@ -66,16 +98,27 @@ def frozen_blocks(model: nn.Module) -> int:
 
 
 def bottom_modules(model: nn.Module, count: int) -> list[nn.Module]:
-    """The modules that run before the block list, and its lowest `count` blocks; none where `count` is 0."""
-    path, _ = block_list(model)
+    """The modules that run before the lowest `count` blocks, and these; none where `count` is 0."""
+    found: list[nn.Module] = []
+    for place, (path, length) in enumerate(stacks(model)):
+        if count > 0:
+            found += lowest_of(model, path, count)
+        if place == 0 and count >= length and len(stacks(model)) == 2:  # the encoder, with the dropout behind its norm
+            found.append(model.get_submodule(path.rpartition(".")[0]))
+        count -= length
+    return found
+
+
+def lowest_of(model: nn.Module, path: str, count: int) -> list[nn.Module]:
+    """What is registered before a list of blocks, on each level, and its lowest `count` blocks."""
     found: list[nn.Module] = []
     here: nn.Module = model
-    for part in path.split(".") if count else ():
+    for part in path.split("."):
         children = dict(here.named_children())
         before = list(children)[: list(children).index(part)]
         found += [children[name] for name in before]
         here = children[part]
-    return [*found, *list(here.children())[:count]] if count else []
+    return [*found, *list(here.children())[:count]]
 
 
 def has_biases(config: Any) -> bool:

@@ -32,7 +32,7 @@ def ledger_of(session: Session) -> dict[str, Any]:
         encoded = session.encoded[name]
         mended = Counter(phrase for row in split.rows for phrase in row.mended) + encoded.faults
         splits[name] = ledger.entry(
-            split.source, split.sha256, split.rows_in, split.dropped, labels, encoded.features, mended
+            split.source, split.sha256, split.rows_in, split.dropped, labels, encoded.features, mended, encoded.counts
         )
     texts = {name: [row.text for row in split.rows] for name, split in session.intake.splits.items()}
     return {

@@ -10,7 +10,7 @@ from typing import Any
 from . import artifact
 from .evaluation import outputs_of
 from .models import widths
-from .tasks.base import Row
+from .tasks.base import Encoded, Row
 from .training.precision import use_fast_fp32
 
 
@@ -38,8 +38,12 @@ class Predictor:
     def outputs(self, rows: Sequence[Row]) -> list[Any]:
         """Raw outputs (logits) of rows, in their order."""
         task, tokenizer = self.artifact.task, self.artifact.tokenizer
-        encoded = task.encode(rows, tokenizer, self.artifact.max_length)
-        return outputs_of(self.model, task, encoded, partial(task.collate, tokenizer=tokenizer), self.device)
+        collate = partial(task.collate, tokenizer=tokenizer)
+        return outputs_of(self.model, task, self.encoded(rows), collate, self.device)
+
+    def encoded(self, rows: Sequence[Row]) -> Encoded:
+        """What the model is fed for rows."""
+        return self.artifact.task.encode(rows, self.artifact.tokenizer, self.artifact.max_length)
 
     def __call__(self, asked: Sequence[Any] | str) -> list[Any]:
         """One typed prediction per thing asked: a text; a pair of them, or a question and its context, as a tuple."""

@@ -14,6 +14,7 @@ from .models import Source, widths
 from .strategies.base import Scale, Strategy
 from .tasks.base import Encoded, Task
 
+PACK_TOKENS = 8_192  # the same where rows are packed: there is no padding, and activations stay in the cache
 MICRO_TOKENS = 16_384  # tokens in one forward pass that any machine holds for a small encoder
 
 
@@ -42,8 +43,11 @@ def resolve(
         fix = f"choose 4 to {positions - virtual if positions else 'more'}{taken}"
         raise ConfigError(f"{max_length} tokens", where="data.max_length", fix=fix)
     encoded = {name: task.encode(split.rows, tokenizer, max_length) for name, split in intake.splits.items()}
-    scale = Scale(widths(source.config)[0], len(intake.splits["train"].rows))
-    training = resolve_training(config, task, scale, encoded["train"])
+    for name, split in intake.splits.items():
+        task.accept(encoded[name], split.source)
+    examples = task.examples(encoded["train"])
+    scale = Scale(widths(source.config)[0], len(examples.features))
+    training = resolve_training(config, task, scale, examples)
     roles = intake.roles
     data = config.data.model_copy(
         update={
@@ -66,6 +70,8 @@ def refuse_unread(config: RunConfig, task: Task, given: set[str]) -> None:
     if config.strategy.solves(task):
         reason = f"{config.strategy.kind} solves for the head and has no loop"
         unread |= {f"training.{name}": reason for name in changed(config.training) - {"seed"}}
+    if not task.packs and config.training.micro_batch_tokens != "auto":
+        unread["training.micro_batch_tokens"] = f"{task.kind} does not pack rows; use micro_batch_size"
     if config.data.header is not None and not re.search(r"\.(csv|tsv)(\.gz)?$", config.data.train.lower()):
         unread["data.header"] = "only csv and tsv files have one"
     if "validation_share" in changed(config.data) and config.data.validation_share and "validation" in given:
@@ -91,8 +97,9 @@ def resolve_training(config: RunConfig, task: Task, scale: Scale, train: Encoded
     defaults = config.strategy.defaults(scale)
     batch_size = defaults.batch_size if training.batch_size == "auto" else training.batch_size
     longest = max(item.num_tokens for item in train.features)
-    fits = max(1, MICRO_TOKENS // longest)
+    fits = batch_size if task.packs else max(1, MICRO_TOKENS // longest)
     micro = min(batch_size, fits) if training.micro_batch_size == "auto" else training.micro_batch_size
+    tokens = training.micro_batch_tokens
     if micro > batch_size:
         what = f"{micro} rows are more than the batch size of {batch_size}"
         raise ConfigError(what, where="training.micro_batch_size", fix="lower it, or raise training.batch_size")
@@ -102,6 +109,7 @@ def resolve_training(config: RunConfig, task: Task, scale: Scale, train: Encoded
             "learning_rate": defaults.learning_rate if training.learning_rate == "auto" else training.learning_rate,
             "batch_size": batch_size,
             "micro_batch_size": micro,
+            "micro_batch_tokens": PACK_TOKENS if task.packs and tokens == "auto" else tokens,
         }
     )
 

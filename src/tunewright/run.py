@@ -16,14 +16,14 @@ from .errors import CheckpointError, ModelError
 from .evaluation import scalars
 from .files import read_json, write_json, write_text
 from .intake import take_in
-from .launch import choose_precision, make_accelerator, only_one_process, with_precision
+from .launch import choose_precision, make_accelerator, only_one_process, with_model, with_precision
 from .layers import layer_map
 from .outcome import ledger_of, metrics_of, write_predictions
 from .predict import Predictor
 from .resolve import effective_task, refuse_unread, resolve
 from .session import Session, open_checkpoints, tell
 from .strategies.base import ParameterGroup, Rates
-from .tasks.base import Metric, Task
+from .tasks.base import Metric, Row, Task
 from .training import precision as arithmetic
 from .training.callbacks import Callback, EarlyStopping, History, OverfittingWarning
 from .training.checkpoint import Checkpoints
@@ -33,6 +33,7 @@ from .training.head import fit_head
 from .training.loop import Data, Plan, fit, load_weights
 from .training.prefix import PrefixCache, origin_of
 from .training.progress import Listener
+from .training.reference import with_reference
 from .training.state import State, best_evaluation, better
 
 if TYPE_CHECKING:
@@ -82,10 +83,12 @@ def train(
             listener.note(f"{run} is finished already")
             return RunResult(run, read_json(run / METRICS))
         intake = take_in(config)
-        source = models.locate(config.model, config.trust_remote_code)
+        config = with_model(config, intake.task)
+        source = models.locate(artifact.startable(config.model, config.trust_remote_code), config.trust_remote_code)
         task = effective_task(intake.task, config.strategy, source)
         refuse_unread(config, task, {name for name in ("validation", "test") if getattr(config.data, name)})
         tokenizer = models.load_tokenizer(source, task.by_words)
+        intake.notes.extend(task.dress(tokenizer))
         config, encoded = resolve(config, run, intake, task, source, tokenizer)
         solves = config.strategy.solves(task)
         precision = choose_precision(config, run, source, accelerator, resume, solves)
@@ -133,8 +136,20 @@ def make_model(session: Session) -> nn.Module:
     model = session.task.build(session.source, **session.strategy.load_kwargs())
     if training.gradient_checkpointing:
         models.checkpoint_gradients(model)
+    if session.task.needs_reference:
+        ask_reference(session, model.to(session.accelerator.device))
     model.requires_grad_(False)  # each strategy marks what trains
     return session.strategy.apply(model, session.task).to(session.accelerator.device)
+
+
+def ask_reference(session: Session, model: nn.Module) -> None:
+    """What the model says of every pair before it is changed becomes part of the data."""
+    origin = {**origin_of(session.source, arithmetic.current(), "fp32"), "loaded": session.strategy.kind == "qlora"}
+    for name, encoded in session.encoded.items():
+        ask = partial(session.outputs, model, name, session.task.during_training())
+        session.encoded[name], cached = with_reference(session.task, encoded, origin, ask, session.is_main)  # type: ignore[arg-type]
+        if session.is_main:
+            session.listener.note(f"reference of {name}: {'cached' if cached else 'computed once'}")
 
 
 def train_head(session: Session, model: Any) -> State:
@@ -176,7 +191,8 @@ def train_loop(
     """The one loop, from the newest checkpoint where there is one, and back to the best weights."""
     plan = plan_of(session)
     training = session.config.training
-    rates = Rates(float(training.learning_rate), training.weight_decay, plan.total_steps, plan.steps_per_epoch)
+    rates = Rates(float(training.learning_rate), training.weight_decay, plan.total_steps, plan.steps_per_epoch,
+                  session.task.new_head)  # fmt: skip
     groups = session.strategy.groups(model, layer_map(model), rates)
     state = State(total_steps=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
     checkpoint = checkpoints.newest(state.warn, allow_missing) if resume else None
@@ -192,9 +208,7 @@ def train_loop(
         resume=checkpoint,
         model=model,
         task=session.task,
-        data=Data(
-            session.encoded["train"], session.collate, [row.number for row in session.intake.splits["train"].rows]
-        ),
+        data=Data(session.examples, session.collate, [row.number for row in session.intake.splits["train"].rows]),
         plan=plan,
         groups=groups,
         precision=session.precision,
@@ -203,7 +217,7 @@ def train_loop(
         evaluate=partial(validate, session, model, state) if "validation" in session.encoded else None,
         callbacks=callbacks_of(session, plan),
         state=state,
-        cache=prefix_cache(session) if session.strategy.frozen_bottom else None,
+        cache=prefix_cache(session) if session.strategy.frozen_bottom and not session.task.packs else None,
     )
     restore_best(session, groups, checkpoints, found)
     return found
@@ -222,7 +236,7 @@ def prefix_cache(session: Session) -> PrefixCache:
 def plan_of(session: Session) -> Plan:
     """The resolved numbers of the loop."""
     training = session.config.training
-    per_epoch = -(-len(session.encoded["train"].features) // int(training.batch_size))
+    per_epoch = -(-len(session.examples.features) // int(training.batch_size))
     total = training.max_steps or max(1, round(per_epoch * float(training.epochs)))
     every = {
         name: per_epoch if value == "epoch" else int(value)
@@ -233,6 +247,7 @@ def plan_of(session: Session) -> Plan:
         seed=training.seed,
         batch_size=int(training.batch_size),
         micro_batch_size=int(training.micro_batch_size),
+        micro_batch_tokens=int(training.micro_batch_tokens) if session.task.packs else None,
         total_steps=total,
         steps_per_epoch=per_epoch,
         schedule=training.schedule,
@@ -244,10 +259,13 @@ def plan_of(session: Session) -> Plan:
 
 def validate(session: Session, model: nn.Module, state: State) -> dict[str, Any]:
     """The one-number scores on validation; the best evaluation's outputs are kept, so that nobody asks again."""
-    outputs, rows = session.outputs(model, "validation"), session.rows("validation")
-    scores = scalars(session.task.tune(outputs, rows).score(outputs, rows))
+    task, rows = session.task.during_training(), session.rows("validation")
+    outputs = session.outputs(model, "validation", task)
+    scores = scalars(task.tune(outputs, rows).score(outputs, rows))
+    for worry in task.worries(scores):
+        state.warn(worry)
     metric = session.task.metric
-    if better({"validation": scores}, best_evaluation(state.evaluations, metric), metric):
+    if task is session.task and better({"validation": scores}, best_evaluation(state.evaluations, metric), metric):
         session.kept = state.step, outputs
     return scores
 
@@ -309,14 +327,24 @@ def prove_parity(session: Session, outputs: dict[str, list[Any]]) -> None:
     """Loads what was saved and asks it again: what is served must be what was trained.
 
     Raises:
-        ModelError: a logit differs by more than rounding.
+        ModelError: a token id differs, or a logit by more than rounding.
     """
     name = next(iter(outputs), None)
     if name is None:
         return
     rows = session.intake.splits[name].rows[:32]
-    served = Predictor.load(session.run, session.config.trust_remote_code).outputs(rows)
+    predictor = Predictor.load(session.run, session.config.trust_remote_code)
+    refuse_other_tokens(session, predictor, name, rows)
+    served = predictor.outputs(rows)
     gap = max(map(session.task.distance, served, outputs[name]))
     if gap > 1e-3:
         what = f"the saved model answers differently (largest difference of a logit: {gap:.2g})"
         raise ModelError(what, where=str(session.run / "model"), fix="report this with run.yaml")
+
+
+def refuse_other_tokens(session: Session, predictor: Predictor, name: str, rows: Sequence[Row]) -> None:
+    """Raises ModelError where the saved tokenizer, or the template stored with it, makes other tokens of a row."""
+    for served, trained, row in zip(predictor.encoded(rows).features, session.encoded[name].features, rows, strict=False):
+        if [list(window) for window in served.windows] != [list(window) for window in trained.windows]:
+            what = f"the saved tokenizer reads row {row.number} of {name} differently"
+            raise ModelError(what, where=str(session.run / "model"), fix="report this with run.yaml")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +61,16 @@ class Session:
     def rows(self, split: str) -> list[Row]:
         return self.intake.splits[split].rows
 
-    def outputs(self, model: nn.Module, split: str) -> list[Any]:
+    @cached_property
+    def examples(self) -> Encoded:
+        """What a training step counts."""
+        return self.task.examples(self.encoded["train"])
+
+    def outputs(self, model: nn.Module, split: str, task: Task | None = None) -> list[Any]:
         """Raw outputs of a split, in fp32, from every process's share."""
         show = partial(self.listener.progress, f"evaluating {split}") if self.is_main else None
         return outputs_of(
-            model, self.task, self.encoded[split], self.collate, self.accelerator.device, self.accelerator, show
+            model, task or self.task, self.encoded[split], self.collate, self.accelerator.device, self.accelerator, show
         )
 
 

@@ -86,7 +86,7 @@ def test_the_loss_is_the_mean_of_both_cross_entropies_summed_over_windows(model)
         real = batch.inputs["attention_mask"][window].bool()
         wanted -= float(output.start_logits[window][real].log_softmax(0)[first]) / 2
         wanted -= float(output.end_logits[window][real].log_softmax(0)[last]) / 2
-    assert float(TASK.loss(model, batch).sum.detach()) == pytest.approx(wanted, rel=1e-6)
+    assert float(TASK.objective(model, batch).sum.detach()) == pytest.approx(wanted, rel=1e-6)
     assert float(TASK.weight(batch)) == len(batch.labels)
 
 
@@ -95,7 +95,7 @@ def test_padding_takes_no_share_of_the_loss(model):
     inputs, _ = pad(features, TOKENIZER)
     labels = torch.from_numpy(features[0].label)
     more = {name: torch.nn.functional.pad(value, (0, 20)) for name, value in inputs.items()}
-    losses = [float(TASK.loss(model, Batch(features, given, labels)).sum.detach()) for given in (inputs, more)]
+    losses = [float(TASK.objective(model, Batch(features, given, labels)).sum.detach()) for given in (inputs, more)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 

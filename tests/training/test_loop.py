@@ -43,7 +43,7 @@ def test_a_mean_of_means_would_change_the_update(small, monkeypatch):  # N2: the
     from tunewright.training.loop import Loop
 
     def backward(self, batches, share):
-        losses = [self.task.loss(self.wrapped, batch).sum / self.task.weight(batch) for batch in batches]
+        losses = [self.task.objective(self.wrapped, batch).sum / self.task.weight(batch) for batch in batches]
         (sum(losses)).backward()
         return sum(losses).detach()
 

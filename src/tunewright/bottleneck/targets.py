@@ -25,6 +25,7 @@ FAMILIES = (
     Outputs(("self_attn.o_proj",), ("mlp.down_proj",)),  # Llama, Mistral, Qwen, Gemma
     Outputs(("attn.c_proj",), ("mlp.c_proj",)),  # GPT-2
     Outputs(("SelfAttention.o", "EncDecAttention.o"), ("DenseReluDense.wo",)),  # T5
+    Outputs(("self_attn.out_proj", "encoder_attn.out_proj"), ("fc2",)),  # BART, Pegasus, Marian, OPT
 )
 
 # encoder.block.0.layer.1.DenseReluDense.wo: the block is encoder.block.0; T5 numbers its sub-layers too

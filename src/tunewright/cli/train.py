@@ -37,7 +37,8 @@ StrategyKind = Annotated[
     str | None,
     typer.Option("--strategy", help="strategy.kind: full, lora, freeze, ... (tunewright inspect lists them)"),
 ]
-Model = Annotated[str | None, typer.Option(help="minilm, a local folder or a hub id")]
+Model = Annotated[str | None, typer.Option(help="minilm, pocket-lm, a local folder or a hub id")]
+Start = Annotated[str | None, typer.Option("--from", help="model: the directory of a run to go on from")]
 TaskKind = Annotated[str | None, typer.Option("--task", help="task.kind: inferred from the columns when left out")]
 Out = Annotated[str | None, typer.Option(help="the run's directory; runs/<data>-<strategy> when left out")]
 Merge = Annotated[bool, typer.Option("--merge", help="strategy.merge: save LoRA merged into the weights")]
@@ -53,7 +54,7 @@ Trust = Annotated[bool, typer.Option("--trust-remote-code", help="run Python cod
 def command(
     source: Source, settings: Settings = None, test: TestFile = None, validation: Validation = None,
     text: TextColumn = None, label: Label = None, label_names: Names = None, label_delimiter: Delimiter = None,
-    header: Header = None, strategy: StrategyKind = None, model: Model = None, task: TaskKind = None, out: Out = None,
+    header: Header = None, strategy: StrategyKind = None, model: Model = None, start: Start = None, task: TaskKind = None, out: Out = None,
     merge: Merge = False, resume: Resume = False, overwrite: Overwrite = False, allow_missing: Missing = None,
     as_json: AsJson = False, trust_remote_code: Trust = False, imports: Import = None,
 ) -> None:  # fmt: skip
@@ -61,26 +62,31 @@ def command(
     flags = {
         "data.test": test, "data.validation": validation, "data.text": text or None, "data.label": label or None,
         "data.label_names": label_names, "data.label_delimiter": label_delimiter, "data.header": header,
-        "strategy.kind": strategy, "model": model, "task.kind": task, "out": out,
+        "strategy.kind": strategy, "model": start or model, "task.kind": task, "out": out,
         "strategy.merge": merge or None, "trust_remote_code": trust_remote_code or None,
     }  # fmt: skip
-    config = configuration(source, {path: value for path, value in flags.items() if value is not None}, settings or [])
+    flags = {path: value for path, value in flags.items() if value is not None}
+    config = configuration(source, flags, settings or [])
 
     from ..api import train
 
-    result = train(config, resume=resume, overwrite=overwrite, allow_missing=tuple(allow_missing or ()))
-    if result.metrics:  # only on the main process
-        show(result, as_json)
+    for run in config:
+        result = train(run, resume=resume, overwrite=overwrite, allow_missing=tuple(allow_missing or ()))
+        if result.metrics:  # only on the main process
+            show(result, as_json)
 
 
-def configuration(source: str, flags: dict[str, Any], settings: list[str]) -> Any:
-    """The validated configuration of a data file or recipe, edited by flags and settings."""
+def configuration(source: str, flags: dict[str, Any], settings: list[str]) -> list[Any]:
+    """The validated configurations of a data file or recipe, edited by flags and settings; one for each stage."""
     from .. import config
+    from ..stages import expand, has_stages
 
     recipe = source.endswith((".yaml", ".yml"))
     raw: dict[str, Any] = config.read_mapping(source) if recipe else {"data": {"train": source}}
     edits = [(path.split("."), value) for path, value in flags.items()] + config.edits(settings)
-    return config.load(raw, edits, source if recipe else "")
+    if has_stages(raw):
+        return expand(config.edited(raw, edits), source)
+    return [config.load(raw, edits, source if recipe else "")]
 
 
 def show(result: Any, as_json: bool) -> None:

@@ -41,8 +41,14 @@ def entry(
     labels: Counter[str],
     features: Sequence[Any],
     faults: Counter[str] | None = None,
+    counts: Counter[str] | None = None,
 ) -> dict[str, Any]:
-    """One split's account. `faults`: what was mended in reading or could not be encoded, by its phrase."""
+    """One split's account.
+
+    Args:
+        faults: what was mended in reading or could not be encoded, by its phrase.
+        counts: what else the task counted (supervised tokens, answers cut).
+    """
     return {
         "source": source,
         "sha256": sha256,
@@ -55,4 +61,5 @@ def entry(
         "tokens": sum(item.num_tokens for item in features),
         "windows": sum(len(item.windows) for item in features),
         "label_counts": dict(sorted(labels.items())),
+        **{name.replace(" ", "_"): number for name, number in (counts or {}).items() if name != "tokens"},
     }

@@ -53,6 +53,33 @@ def micro_batches(
     return [share[start : start + micro_batch_size] for start in range(0, len(share), micro_batch_size)]
 
 
+def packs(
+    rows: Rows, lengths: Sequence[int] | Rows, capacity: int, most_rows: int, process: int = 0, num_processes: int = 1
+) -> list[Rows]:
+    """One process's share of a step as packs, best fit decreasing: each row goes where it leaves the least room.
+
+    Args:
+        capacity: tokens a pack may have; a single longer row is a pack of its own.
+        most_rows: rows a pack may have.
+    """
+    lengths = np.asarray(lengths)
+    share = rows[np.argsort(-lengths[rows], kind="stable")][process::num_processes]
+    found: list[list[int]] = []
+    room: list[int] = []
+    for row in share.tolist():
+        size = int(lengths[row])
+        fitting = [place for place, left in enumerate(room) if left >= size and len(found[place]) < most_rows]
+        if fitting:
+            place = min(fitting, key=room.__getitem__)
+        else:
+            place = len(found)
+            found.append([])
+            room.append(capacity)
+        found[place].append(row)
+        room[place] -= size
+    return [np.array(pack, dtype=np.int64) for pack in found]
+
+
 def by_length(lengths: Sequence[int] | Rows, batch_tokens: int) -> list[Rows]:
     """Batches for evaluation: longest first (what does not fit fails at once), hardly any padding.
 

@@ -66,12 +66,18 @@ class Defaults(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """What groups are made from. total_steps, steps_per_epoch: optimizer steps."""
+    """What groups are made from.
+
+    Args:
+        total_steps, steps_per_epoch: optimizer steps.
+        new_head: whether the head starts from nothing; a pretrained one learns at the rate of the rest.
+    """
 
     learning_rate: float
     weight_decay: float
     total_steps: int = 1
     steps_per_epoch: int = 1
+    new_head: bool = True
 
 
 class Strategy(Component):
@@ -87,7 +93,10 @@ class Strategy(Component):
 
     def unread(self, task: Task) -> dict[str, str]:
         """Fields that were set but have no effect with this task, each with the reason (C1)."""
-        return {}
+        field = type(self).model_fields.get("head_learning_rate")
+        if field is None or task.new_head or getattr(self, "head_learning_rate") == field.default:  # noqa: B009
+            return {}
+        return {"head_learning_rate": f"{task.kind} has no new head"}
 
     def solves(self, task: Task) -> bool:
         """Whether the head is solved for on cached features, without the loop."""
@@ -145,8 +154,9 @@ def trainable(model: nn.Module) -> dict[str, Any]:
 
 
 def head_and_body(model: nn.Module, layers: Layers, rates: Rates, head_factor: float = 1.0) -> list[ParameterGroup]:
-    """Groups for strategies that give the new head a rate of its own, `head_factor` times the others'."""
+    """Groups for strategies that give a new head a rate of its own, `head_factor` times the others'."""
     names, parameters = set(layers.head), trainable(model)
+    head_factor = head_factor if rates.new_head else 1.0
     head = {name: value for name, value in parameters.items() if name in names}
     body = {name: value for name, value in parameters.items() if name not in names}
     return split_by_decay("body", body, rates.learning_rate, rates.weight_decay) + split_by_decay(
@@ -160,13 +170,13 @@ def by_depth(
     """Groups from the embeddings up: the top block at the full rate, each lower one at `decay` times the one above.
 
     Args:
-        head_factor: the head's rate over the top block's.
+        head_factor: a new head's rate over the top block's; a pretrained one has that.
         starts: of embeddings, each block, and the head (L + 2 of them); 0 everywhere where None.
     """
     parameters, depth = dict(model.named_parameters()), len(layers.blocks)
     parts = [("embeddings", layers.embeddings, decay**depth)]
     parts += [(f"block {place}", names, decay ** (depth - 1 - place)) for place, names in enumerate(layers.blocks)]
-    parts.append(("head", layers.head, head_factor))
+    parts.append(("head", layers.head, head_factor if rates.new_head else 1.0))
     found = []
     for (name, names, factor), start in zip(parts, starts or [0] * len(parts), strict=True):
         chosen = {key: parameters[key] for key in names}

@@ -35,9 +35,11 @@ class FeatureExtraction(Strategy):
     def unread(self, task: Task) -> dict[str, str]:
         if not self.solves(task) and self.regularisation != type(self).model_fields["regularisation"].default:
             return {"regularisation": f"the head of {task.kind} is trained in the loop (training.weight_decay)"}
-        return {}
+        return super().unread(task)
 
     def refuses(self, model_config: Any, task: Task) -> str | None:
+        if not task.new_head:
+            return "there is no new head to train on frozen features; use freeze or lora"
         if getattr(task, "pooling", None) == "model":
             return (
                 "a model's own head has layers of its own, which would stay untrained on frozen features; "

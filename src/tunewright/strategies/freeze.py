@@ -27,11 +27,13 @@ class Freeze(Strategy):
     head_learning_rate: float = Field(10.0, gt=0, description="times the learning rate, for the new head")
 
     def refuses(self, model_config: Any, task: Task) -> str | None:
-        from ..models import num_blocks
+        from ..layers import depth
 
-        depth = num_blocks(model_config)
-        if self.blocks != "half" and self.blocks > depth:
-            return f"the model has {depth} blocks, not {self.blocks} to freeze"
+        count = depth(model_config)
+        if self.blocks != "half" and self.blocks > count:
+            return f"the model has {count} blocks, not {self.blocks} to freeze"
+        if self.blocks == count and not task.new_head and model_config.tie_word_embeddings:
+            return "with all blocks and the embeddings frozen, which are its head too, nothing is left to train"
         return None
 
     def defaults(self, scale: Scale) -> Defaults:

@@ -40,9 +40,9 @@ class GradualUnfreezing(Strategy):
         return self
 
     def refuses(self, model_config: Any, task: Task) -> str | None:
-        from ..models import num_blocks
+        from ..layers import depth as depth_of
 
-        depth = num_blocks(model_config)
+        depth = depth_of(model_config)
         if self.blocks > depth:
             return f"the model has {depth} blocks, not {self.blocks} to unfreeze together"
         if self.at is not None and len(self.at) > self.num_stages(depth):
@@ -59,7 +59,8 @@ class GradualUnfreezing(Strategy):
 
     def groups(self, model: nn.Module, layers: Layers, rates: Rates) -> list[ParameterGroup]:
         depth = len(layers.blocks)
-        clock = self.stage_starts(self.num_stages(depth), rates)
+        first = [] if layers.head else [0]  # BART has no last norm, and its head is its embeddings
+        clock = [*first, *self.stage_starts(self.num_stages(depth) - len(first), rates)]
         upper = [clock[(depth - 1 - place) // self.blocks] for place in range(depth)]
         made = by_depth(model, layers, rates, self.decay, self.head_learning_rate, [clock[-1], *upper, 0])
         return [group for group in made if group.start < rates.total_steps]

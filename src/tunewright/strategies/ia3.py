@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 KEYS_AND_VALUES = ("key", "value", "k_lin", "v_lin", "key_proj", "value_proj", "k_proj", "v_proj", "k", "v")
 FUSED = ("Wqkv", "c_attn", "query_key_value")  # keys and values in one matrix with the queries: rescaled together
-FEED_FORWARD = ("lin2", "wo", "down_proj", "c_proj", "Wo", "dense")
+FEED_FORWARD = ("lin2", "wo", "down_proj", "c_proj", "Wo", "dense", "fc2")
 
 
 class IA3(Strategy):
@@ -31,10 +31,18 @@ class IA3(Strategy):
         import peft
 
         from ..heads import encoder_of
-        from .peft import wrap
+        from .peft import all_transposed, wrap
 
         scaled, outputs = rescaled(encoder_of(model))
-        return wrap(model, task, peft.IA3Config, target_modules=[*scaled, *outputs], feedforward_modules=outputs)
+        names = [*scaled, *outputs]
+        return wrap(
+            model,
+            task,
+            peft.IA3Config,
+            target_modules=names,
+            feedforward_modules=outputs,
+            fan_in_fan_out=all_transposed(encoder_of(model), names),
+        )
 
     def groups(self, model: nn.Module, layers: Layers, rates: Rates) -> list[ParameterGroup]:
         """The head at a fifth of the vectors' rate: it is a matrix."""

@@ -48,7 +48,7 @@ class LowRank(Strategy):
         import peft
 
         from ..heads import encoder_of
-        from .peft import require_matches, wrap
+        from .peft import all_transposed, require_matches, wrap
 
         chosen = self.modules(encoder_of(model))
         require_matches(self.rank_pattern, chosen, "strategy.rank_pattern")
@@ -67,6 +67,7 @@ class LowRank(Strategy):
             rank_pattern=dict(self.rank_pattern),
             alpha_pattern=dict(self.alpha_pattern),
             init_lora_weights=init,
+            fan_in_fan_out=all_transposed(encoder_of(model), chosen),
             **settings,
         )
 

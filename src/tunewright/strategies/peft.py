@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigError, suggest
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from ..tasks.base import Task
 
-ATTENTION = ("attention", "attn", "self_attn", "SelfAttention")
+ATTENTION = ("attention", "attn", "self_attn", "SelfAttention", "crossattention", "encoder_attn", "EncDecAttention")
 
 
 def wrap(model: Any, task: Task, config_class: Any, **settings: Any) -> nn.Module:
@@ -26,7 +26,7 @@ def wrap(model: Any, task: Task, config_class: Any, **settings: Any) -> nn.Modul
     from ..heads import encoder_of
 
     inner = encoder_of(model)
-    kept = head_modules(inner) if inner is model else None
+    kept = head_modules(inner) or None if inner is model else None
     # PEFT's own class for answering questions keeps token types from the model without a word; the general one does not
     kind = None if task.peft_type == "QUESTION_ANS" else task.peft_type
     return rewrapped(model, inner, kind, config_class, {**settings, "modules_to_save": kept})
@@ -66,8 +66,12 @@ def head_modules(model: Any) -> list[str]:
 
     PEFT by itself trains and saves only `classifier`, `score` or `qa_outputs`: the rest of the head (DistilBERT's
     pre_classifier, ModernBERT's head, a new pooler) would stay random, and be another random one after reloading
-    (FINDINGS 7).
+    (FINDINGS 7). A language model has no head to keep: PEFT would train a copy of a matrix that is tied.
     """
+    from ..heads import writes
+
+    if writes(model):
+        return []
     head = [
         name for name, child in model.named_children() if name != model.base_model_prefix and list(child.parameters())
     ]
@@ -75,17 +79,27 @@ def head_modules(model: Any) -> list[str]:
 
 
 def linear_modules(model: nn.Module) -> list[str]:
-    """Full names of the linear layers inside the blocks, so that no head is among them."""
+    """Full names of the linear layers inside the blocks, of both halves of a model, so that no head is among them."""
     from torch import nn
 
-    from ..layers import block_list
+    from ..layers import stacks
 
-    prefix, _ = block_list(model)
+    inside = tuple(f"{path}." for path, _ in stacks(model))
     return [
         name
         for name, module in model.named_modules()
-        if name.startswith(f"{prefix}.") and (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D")
+        if name.startswith(inside) and (isinstance(module, nn.Linear) or is_transposed(module))
     ]
+
+
+def is_transposed(module: Any) -> bool:
+    """Whether a layer is GPT-2's kind of linear layer, whose matrix is (in, out)."""
+    return type(module).__name__ == "Conv1D"
+
+
+def all_transposed(model: nn.Module, names: list[str]) -> bool:
+    """PEFT's `fan_in_fan_out`; it finds it by itself, with a warning to the user."""
+    return bool(names) and all(is_transposed(model.get_submodule(name)) for name in names)
 
 
 def choose_modules(model: nn.Module, wanted: tuple[str, ...]) -> list[str]:
@@ -118,23 +132,89 @@ def require_matches(patterns: Iterable[str], names: list[str], where: str) -> No
 
 def save_adapter(model: Any, folder: Path) -> str:
     """The adapter as PEFT writes it; a head that PEFT does not keep goes beside it."""
-    from ..heads import encoder_of, save_head
+    from ..heads import encoder_of, save_head, writes
 
     inner = encoder_of(model)
     inner.save_pretrained(folder, safe_serialization=True)
-    if inner is not model or inner.active_peft_config.is_prompt_learning:
+    if inner is not model or (inner.active_peft_config.is_prompt_learning and not writes(model)):
         save_head(model, folder)
     return "adapter"
 
 
 def merged(model: Any) -> nn.Module:
-    """A copy of the model whose matrices contain their updates; the logits are equal up to rounding."""
+    """A copy of the model in fp32 whose matrices contain their updates; the logits are equal up to rounding.
+
+    A base in four bits is multiplied out first: what was trained is the update of those rounded matrices, and PEFT's
+    own merge would round the sum again.
+    """
     from ..heads import encoder_of
 
     model = copy.deepcopy(model)
     inner = encoder_of(model)
+    pooled = inner is not model
+    if any(type(parameter).__name__ == "Params4bit" for parameter in inner.parameters()):
+        inner = in_full_precision(inner)
     whole: nn.Module = inner.merge_and_unload()
-    if inner is model:
+    if not pooled:
         return whole
     model.encoder = whole
     return model
+
+
+def in_full_precision(inner: Any) -> Any:
+    """A PEFT model as it is, on its base in fp32. Takes the given one apart."""
+    import peft
+
+    config, state = inner.active_peft_config, peft.get_peft_model_state_dict(inner)
+    again = peft.get_peft_model(multiplied_out(inner.unload()), config)
+    left = peft.set_peft_model_state_dict(again, state).unexpected_keys
+    if left:
+        raise ValueError(f"the adapter has parts that the model in fp32 lacks, such as {left[0]}")
+    return again
+
+
+def multiplied_out(model: Any) -> nn.Module:
+    """A model whose matrices in four bits are plain ones again; transformers' own way makes GPT-2's stand on end."""
+    import torch
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    for name, module in list(model.named_modules()):
+        if type(module).__name__ != "Linear4bit":
+            continue
+        upright = module.source_cls is not Conv1D
+        weight = unrounded(module.weight)
+        with torch.device("meta"):
+            layer: Any = nn.Linear(*weight.shape[::-1]) if upright else Conv1D(*weight.shape)
+        layer.weight = nn.Parameter(weight if upright else weight.T.contiguous(), requires_grad=False)
+        layer.bias = module.bias
+        model.set_submodule(name, layer)
+    model.hf_quantizer.remove_quantization_config(model)
+    model.is_loaded_in_4bit = False
+    changed: nn.Module = model
+    return changed
+
+
+def unrounded(weight: Any) -> Tensor:
+    """(out, in) fp32 numbers of a matrix in four bits."""
+    from bitsandbytes.functional import dequantize_4bit
+
+    found: Tensor = dequantize_4bit(weight.data, weight.quant_state).float()
+    return found
+
+
+def largest_difference(first: Any, second: Any) -> float:
+    """Of a logit of two language models, on made-up tokens; how near a merged model is to the one it was made of."""
+    import torch
+
+    config = first.config
+    ids = torch.randint(config.vocab_size, (2, 16), generator=torch.Generator().manual_seed(0))
+    inputs = {"input_ids": ids.to(first.device), "attention_mask": torch.ones_like(ids).to(first.device)}
+    if config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = inputs["input_ids"]
+    modes = [(model, model.training) for model in (first, second)]
+    with torch.no_grad():
+        logits = [model.eval()(**inputs).logits.float() for model, _ in modes]
+    for model, training in modes:
+        model.train(training)
+    return float((logits[0] - logits[1]).abs().max())

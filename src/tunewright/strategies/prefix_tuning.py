@@ -40,8 +40,8 @@ class PrefixTuning(Strategy):
 
     def unread(self, task: Task) -> dict[str, str]:
         if not self.projection and self.projection_size != type(self).model_fields["projection_size"].default:
-            return {"projection_size": "projection is off"}
-        return {}
+            return {"projection_size": "projection is off", **super().unread(task)}
+        return super().unread(task)
 
     @property
     def virtual_tokens(self) -> int:

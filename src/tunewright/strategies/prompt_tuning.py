@@ -48,6 +48,7 @@ class PromptTuning(Strategy):
         shape = {
             "num_virtual_tokens": self.num_virtual_tokens,
             "token_dim": inner.get_input_embeddings().embedding_dim,  # ELECTRA's are narrower than its blocks
+            "num_transformer_submodules": 1,  # else PEFT makes as many for the decoder, and never reads them
         }
         changed = wrap_prompt(model, task, peft.PromptTuningConfig, **shape)
         start(changed, words)

@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 
     from ..tasks.base import Task
 
-HEADS = ("classifier", "score", "qa_outputs", "pre_classifier", "head", ".*pooler", "lm_head")  # stay out (FINDINGS 6)
+HEADS = (
+    "classifier",
+    "score",
+    "qa_outputs",
+    "pre_classifier",
+    "head",
+    ".*pooler",
+    "lm_head",
+    "embed_out",
+)  # FINDINGS 6
 
 
 class QLoRA(LowRank):
@@ -74,15 +83,18 @@ def start_from_error(inner: Any) -> None:
     PEFT's own function needs a GPU and leaves out s, so that with alpha = 2 r nothing is gained.
     """
     import torch
-    from bitsandbytes.functional import dequantize_4bit
+
+    from .peft import unrounded
 
     name_of = inner.active_adapter
     with torch.no_grad():
         for name, module in inner.named_modules():
             if not hasattr(module, "lora_A") or not hasattr(module.weight, "quant_state"):
                 continue
-            quantised = dequantize_4bit(module.weight.data, module.weight.quant_state).float()
+            quantised = unrounded(module.weight)
             whole = stored(inner.get_base_model(), name.removeprefix("base_model.model."))
+            if module.base_layer.source_cls.__name__ == "Conv1D":  # GPT-2 keeps its matrices as (in, out)
+                whole = whole.T
             left, sizes, right = torch.linalg.svd(whole.to(quantised) - quantised, full_matrices=False)
             down, up = module.lora_A[name_of].weight.zero_(), module.lora_B[name_of].weight.zero_()
             rank = min(len(down), len(sizes))

@@ -37,6 +37,7 @@ class Features:
         places: for each window what its T tokens stand for in the row: (T,) word numbers or (T, 2) character
             offsets, -1 where nothing is answered; None for tasks that answer for the row as a whole.
         num_words: of the row, where `places` speaks of words.
+        prompt: tokens of the window before the last answer, for tasks that write answers.
     """
 
     row: int
@@ -46,6 +47,7 @@ class Features:
     truncated: int = 0
     places: list[Any] | None = None
     num_words: int = 0
+    prompt: int = 0
 
     @property
     def length(self) -> int:
@@ -65,12 +67,14 @@ class Batch:
         inputs: what the model takes; (W, T) each, W windows, T tokens.
         labels: (B,) or (B, C) a row, (W, T) a token, (W, 2) a span; or None.
         owners: (W,) which of the B rows a window belongs to, or None where W = B.
+        more: what a task's `collate` hands to its own `loss` and `predict`; moves with the rest.
     """
 
     features: Sequence[Features]
     inputs: dict[str, Tensor]
     labels: Tensor | None
     owners: Tensor | None = None
+    more: Any = None
 
     @property
     def rows(self) -> list[int]:
@@ -85,13 +89,14 @@ class Batch:
     def to(self, device: Any) -> Batch:
         move = lambda tensor: None if tensor is None else tensor.to(device, non_blocking=True)  # noqa: E731
         inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
-        return Batch(self.features, inputs, move(self.labels), move(self.owners))
+        return Batch(self.features, inputs, move(self.labels), move(self.owners), move(self.more))
 
 
 class Loss(NamedTuple):
-    """A loss summed over the scored items of a batch."""
+    """A loss summed over the scored items of a batch, and what else is worth logging, summed alike."""
 
     sum: Tensor
+    parts: dict[str, Tensor] = {}  # noqa: RUF012  (never changed)
 
 
 class Prediction(Protocol):
@@ -114,10 +119,16 @@ class Metric:
 
 @dataclass(frozen=True)
 class Encoded:
-    """The features of a split, and what encoding could not do with it (a phrase for each kind, and how often)."""
+    """The features of a split.
+
+    Args:
+        faults: what encoding could not do with it: a phrase for each kind, and how often.
+        counts: what else is worth knowing of it, for the ledger.
+    """
 
     features: list[Features]
     faults: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
     lengths: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -134,6 +145,10 @@ class Task(Component):
     home: ClassVar[str] = "tasks"
     by_words: ClassVar[bool] = False  # whether texts are given to the tokenizer word by word
     peft_type: ClassVar[str]  # PEFT's name for models with this task's head
+    new_head: ClassVar[bool] = True  # whether the model gets a head that starts from nothing
+    packs: ClassVar[bool] = False  # whether rows are packed into forward passes by their tokens
+    embedded: ClassVar[str | None] = "minilm"  # the model where nobody names one
+    needs_reference: ClassVar[bool] = False  # whether what the untuned model says of the rows is part of the data
 
     @classmethod
     @abstractmethod
@@ -190,9 +205,21 @@ class Task(Component):
         """Tokens that are read at once where nobody says otherwise."""
         return source.max_length
 
+    def dress(self, tokenizer: Any) -> list[str]:
+        """Puts into the tokenizer what this task stores in it (a chat template); returns notes for the person."""
+        return []
+
     @abstractmethod
     def encode(self, rows: Sequence[Row], tokenizer: Any, max_length: int) -> Encoded:
         """Token ids and targets; in bulk, because tokenizers are parallel."""
+
+    def accept(self, encoded: Encoded, where: str) -> None:
+        """Raises DataError where a split that was encoded can't teach or be scored (D1, D2). where: its source."""
+        return
+
+    def examples(self, encoded: Encoded) -> Encoded:
+        """What a training step counts: rows, unless a task says otherwise (windows of a long text, pairs)."""
+        return encoded
 
     @abstractmethod
     def collate(self, features: Sequence[Features], tokenizer: Any) -> Batch:
@@ -210,17 +237,32 @@ class Task(Component):
             load: what a strategy adds to loading (`Strategy.load_kwargs`).
         """
 
-    def settle(self, source: Source, head_only: bool) -> Self:
-        """Resolves what depends on the model (pooling: auto) before it is loaded."""
+    def settle(self, source: Source, solves: bool) -> Self:
+        """Resolves what depends on the model (pooling: auto) before it is loaded.
+
+        Args:
+            solves: whether the strategy solves for the head.
+
+        Raises:
+            ConfigError: a model of this type can't do the task.
+        """
         return self
 
     @abstractmethod
-    def loss(self, model: nn.Module, batch: Batch) -> Loss:
+    def objective(self, model: nn.Module, batch: Batch) -> Loss:
         """The SUM of the loss over the batch's scored items."""
 
     @abstractmethod
     def predict(self, model: nn.Module, batch: Batch) -> list[Any]:
         """The raw output per row of the batch (numpy), as `decode` and `score` take it."""
+
+    def during_training(self) -> Self:
+        """The task as it is scored between steps: without what takes too long to be done often."""
+        return self
+
+    def worries(self, scores: dict[str, Any]) -> list[str]:
+        """What a person should be warned of, seeing a validation's scores."""
+        return []
 
     def tune(self, outputs: Sequence[Any], rows: Sequence[Row]) -> Self:
         """Decision parameters chosen on validation (thresholds), saved with the model."""

@@ -200,7 +200,7 @@ class QuestionAnswering(Task):
         first, last = (last_tokens(value, batch.inputs).float() for value in (output.start_logits, output.end_logits))
         return first.masked_fill(padding, -float("inf")), last.masked_fill(padding, -float("inf"))
 
-    def loss(self, model: nn.Module, batch: Batch) -> Loss:
+    def objective(self, model: nn.Module, batch: Batch) -> Loss:
         """The mean of both cross-entropies, summed over windows."""
         assert batch.labels is not None
         first, last = self.logits(model, batch)

@@ -244,7 +244,7 @@ class SequenceClassification(Task):
         logits: Tensor = output if not hasattr(output, "logits") else output.logits
         return logits if batch.owners is None else mean_by_owner(logits, batch.owners, len(batch.rows))
 
-    def loss(self, model: nn.Module, batch: Batch) -> Loss:
+    def objective(self, model: nn.Module, batch: Batch) -> Loss:
         return self.loss_of(self.logits(model, batch), batch.labels)
 
     def loss_of(self, logits: Tensor, targets: Tensor | None) -> Loss:

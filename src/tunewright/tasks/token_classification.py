@@ -205,7 +205,7 @@ class TokenClassification(Task):
 
         return last_tokens(model(**batch.inputs).logits, batch.inputs)
 
-    def loss(self, model: nn.Module, batch: Batch) -> Loss:
+    def objective(self, model: nn.Module, batch: Batch) -> Loss:
         assert batch.labels is not None
         logits, chosen = self.logits(model, batch), batch.labels != IGNORED
         total, _ = losses.cross_entropy(logits[chosen], batch.labels[chosen], None, self.label_smoothing)

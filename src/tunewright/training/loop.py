@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.sampler import Rows, epoch_steps, micro_batches
+from ..data.sampler import Rows, epoch_steps, micro_batches, packs
 from ..errors import DivergedError, Interrupted
 from ..strategies.base import ParameterGroup
 from ..tasks.base import Batch, Encoded, Task
@@ -43,6 +43,7 @@ class Plan:
     Args:
         batch_size: rows per optimizer step on all devices.
         micro_batch_size: rows per forward pass.
+        micro_batch_tokens: tokens per forward pass, where rows are packed; else None.
         total_steps: optimizer steps.
         evaluate_every, checkpoint_every: optimizer steps.
     """
@@ -50,6 +51,7 @@ class Plan:
     seed: int
     batch_size: int
     micro_batch_size: int
+    micro_batch_tokens: int | None
     total_steps: int
     steps_per_epoch: int
     schedule: str
@@ -162,14 +164,14 @@ class Loop:
         batches, share = self.batches()
         self.seed_step()
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.backward(batches, share)
+        loss, parts = self.backward(batches, share)
         self.scaler.unscale_(self.optimizer)
         norm = optim.clip(self.parameters, self.plan.max_gradient_norm)
         self.require_finite(loss, norm, batches)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.state.step += 1
-        self.log(loss, norm, rates, batches, time.perf_counter() - started)
+        self.log(loss, parts, norm, rates, batches, time.perf_counter() - started)
 
     def enter_phase(self) -> None:
         """Lets train what may train at this step: a pure function of the step, so that a resume needs nothing (R12)."""
@@ -198,29 +200,40 @@ class Loop:
         epoch, place = divmod(self.state.step, self.plan.steps_per_epoch)
         rows = self.steps_of(epoch)[place]
         process, processes = self.accelerator.process_index, self.accelerator.num_processes
-        micros = micro_batches(rows, self.lengths, self.plan.micro_batch_size, process, processes)
+        micros = self.cut(rows, process, processes)
         chosen = micros or [rows[:1]]  # a process without rows must still join in the reduction
         features = self.data.encoded.features
         return [self.data.collate([features[row] for row in micro]).to(self.device) for micro in chosen], float(
             bool(micros)
         )
 
-    def backward(self, batches: list[Batch], share: float) -> Tensor:
-        """() the step's mean loss; leaves its gradient, summed over processes, in the parameters."""
+    def cut(self, rows: Rows, process: int, processes: int) -> list[Rows]:
+        """One process's micro-batches of a step."""
+        size, tokens = self.plan.micro_batch_size, self.plan.micro_batch_tokens
+        if tokens is None:
+            return micro_batches(rows, self.lengths, size, process, processes)
+        return packs(rows, self.lengths, tokens, size, process, processes)
+
+    def backward(self, batches: list[Batch], share: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """() the step's mean loss and its parts; leaves its gradient, summed over processes, in the parameters."""
         import torch
 
         count = self.summed(
             sum((self.task.weight(batch) for batch in batches), torch.zeros((), device=self.device)) * share
         )
         total = torch.zeros((), device=self.device)
+        parts: dict[str, Tensor] = {}
         for place, batch in enumerate(batches):
             with self.syncing(place == len(batches) - 1):
                 with self.precision.autocast(self.device), self.serving(batch):
-                    loss = self.task.loss(self.wrapped, batch).sum * share
+                    found = self.task.objective(self.wrapped, batch)
+                    loss = found.sum * share
                 # DDP averages gradients over processes; times their number makes it the sum again
                 self.scaler.scale(loss / count * self.accelerator.num_processes).backward()
             total += loss.detach()
-        return self.summed(total) / count
+            for name, value in found.parts.items():
+                parts[name] = parts.get(name, torch.zeros_like(total)) + value.detach() * share
+        return self.summed(total) / count, {name: self.summed(value) / count for name, value in parts.items()}
 
     def serving(self, batch: Batch) -> Any:
         """Skips the frozen blocks where their hidden states are known."""
@@ -258,12 +271,16 @@ class Loop:
         fix = f"lower training.learning_rate, or look at these rows{kept}"
         raise DivergedError(what, where=f"training rows {rows}", fix=fix)
 
-    def log(self, loss: Tensor, norm: Tensor, rates: dict[str, float], batches: list[Batch], seconds: float) -> None:
+    def log(
+        self, loss: Tensor, parts: dict[str, Tensor], norm: Tensor, rates: dict[str, float], batches: list[Batch],
+        seconds: float,
+    ) -> None:  # fmt: skip
         processes = self.accelerator.num_processes
         tokens = sum(batch.num_tokens for batch in batches) * processes
         rows = sum(len(batch.rows) for batch in batches) * processes
         line = {
             **{"step": self.state.step, "epoch": round(self.state.epoch, 4), "loss": float(loss)},
+            **{name: float(value) for name, value in parts.items()},
             "learning_rate": rates if len(set(rates.values())) > 1 else next(iter(rates.values())),
             **{"gradient_norm": float(norm), "tokens_per_second": round(tokens / seconds, 1)},
             **{"rows_per_second": round(rows / seconds, 1), "memory_mb": peak_memory_mb()},

@@ -1,0 +1,123 @@
+"""Writing answers: batched, padded on the left, with a cache of keys and values; greedy, sampled or by beams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+PADDED_TOKENS = 16_384  # of prompts and answers that are written together
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How answers are written; see the fields of the same names in tasks/generative.py."""
+
+    max_new_tokens: int
+    temperature: float
+    top_p: float
+    num_beams: int
+    repetition_penalty: float
+
+    @classmethod
+    def of(cls, task: Any) -> Decoding:
+        return cls(task.max_new_tokens, task.temperature, task.top_p, task.num_beams, task.repetition_penalty)
+
+    def arguments(self) -> dict[str, Any]:
+        """As `generate` takes them; everything said, so that no model's own generation_config has a say."""
+        sampled = {"temperature": self.temperature, "top_p": self.top_p, "top_k": 0} if self.temperature > 0 else {}
+        return {
+            "do_sample": self.temperature > 0,
+            "num_beams": self.num_beams,
+            "repetition_penalty": self.repetition_penalty,
+            "max_new_tokens": self.max_new_tokens,
+            **sampled,
+        }
+
+
+def write(
+    model: nn.Module, tokenizer: Any, prompts: Sequence[Sequence[int]], decoding: Decoding, end: int | None,
+    streamer: Any = None,
+) -> list[tuple[str, int, bool]]:  # fmt: skip
+    """Answers to prompts of token ids.
+
+    Args:
+        end: the token that ends a turn, where it is not the end of sequence.
+        streamer: transformers' own kind; hears of tokens as they come (one prompt at a time).
+
+    Returns:
+        (text without special tokens, tokens, whether the turn was ended) for each prompt, in their order.
+    """
+    if not prompts:
+        return []
+    order = sorted(range(len(prompts)), key=lambda place: -len(prompts[place]))
+    size = max(1, PADDED_TOKENS // (len(prompts[order[0]]) + decoding.max_new_tokens) // decoding.num_beams)
+    found: dict[int, tuple[str, int, bool]] = {}
+    for start in range(0, len(order), size):
+        part = order[start : start + size]
+        made = write_batch(model, tokenizer, [prompts[place] for place in part], decoding, end, streamer)
+        found.update(zip(part, made, strict=True))
+    return [found[place] for place in range(len(prompts))]
+
+
+def write_batch(
+    model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], decoding: Decoding, end: int | None, streamer: Any
+) -> list[tuple[str, int, bool]]:
+    import torch
+
+    device = next(model.parameters()).device
+    ends = stops(model, tokenizer, end)
+    reads = bool(model.config.is_encoder_decoder)  # the prompt is the encoder's, and stands in no answer
+    ids, mask = padded(prompts, pad_id(tokenizer), left=not reads)
+    arguments = fitting(decoding.arguments(), model, ids.shape[1])
+    with torch.no_grad():
+        if decoding.temperature > 0:
+            torch.manual_seed(0)  # the same prompts are answered alike again
+        whole = model.generate(
+            input_ids=ids.to(device), attention_mask=mask.to(device), eos_token_id=ends or None,
+            pad_token_id=pad_id(tokenizer), streamer=streamer, **arguments,
+        )  # fmt: skip
+    start = 1 if reads else ids.shape[1]
+    return [finished(row[start:].tolist(), set(ends), tokenizer) for row in whole]
+
+
+def finished(tokens: list[int], ends: set[int], tokenizer: Any) -> tuple[str, int, bool]:
+    """The answer up to its end."""
+    place = next((place for place, token in enumerate(tokens) if token in ends), None)
+    kept = tokens if place is None else tokens[:place]
+    return tokenizer.decode(kept, skip_special_tokens=True).strip(), len(kept), place is not None
+
+
+def padded(prompts: Sequence[Sequence[int]], pad: int, left: bool) -> tuple[Any, Any]:
+    """(B, T) ids and mask; a decoder's on the left, so that all answers begin at the same place."""
+    import torch
+
+    width = max(map(len, prompts))
+    ids = torch.full((len(prompts), width), pad, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for place, prompt in enumerate(prompts):
+        part = slice(width - len(prompt), width) if left else slice(len(prompt))
+        ids[place, part] = torch.as_tensor(list(prompt))
+        mask[place, part] = 1
+    return ids, mask
+
+
+def pad_id(tokenizer: Any) -> int:
+    """Some token under the mask; it is never read."""
+    return int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0)
+
+
+def stops(model: Any, tokenizer: Any, end: int | None) -> list[int]:
+    """Tokens that end an answer: the template's end of turn and the end of sequence."""
+    return sorted({token for token in (end, tokenizer.eos_token_id) if token is not None})
+
+
+def fitting(arguments: dict[str, Any], model: Any, prompt: int) -> dict[str, Any]:
+    """No more new tokens than the model has positions for."""
+    positions = getattr(model.config, "max_position_embeddings", None) or getattr(model.config, "n_positions", None)
+    if positions is None or getattr(model.config, "is_encoder_decoder", False):
+        return arguments
+    return {**arguments, "max_new_tokens": max(1, min(arguments["max_new_tokens"], int(positions) - prompt))}

@@ -1,0 +1,205 @@
+"""What tasks that write answers share: how answers are written, and what they are scored by."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from ..errors import ConfigError, DataError
+from .base import Encoded, Metric, Row, Task
+
+if TYPE_CHECKING:
+    from ..models import Source
+
+
+ScoreName = Literal[
+    "rouge1", "rouge2", "rougeL", "bleu", "chrf", "bertscore", "exact_match", "json_valid", "json_schema", "json_fields",
+    "regex", "distinct_1", "distinct_2",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a model makes of one row.
+
+    Args:
+        log_probabilities: (M,) of the supervised tokens; empty where no answer is known.
+        weights: (M,) how much each counts.
+        hits: (M,) whether each was the likeliest token.
+        text: the answer that it wrote, or None where none was asked for.
+        num_tokens: of that answer.
+        finished: whether it ended its turn.
+    """
+
+    log_probabilities: np.ndarray[Any, Any]
+    weights: np.ndarray[Any, Any]
+    hits: np.ndarray[Any, Any]
+    text: str | None = None
+    num_tokens: int = 0
+    finished: bool = False
+
+    @property
+    def loss(self) -> float:
+        """Cross-entropy a token, in nats."""
+        return float(-(self.log_probabilities * self.weights).sum() / max(self.weights.sum(), 1e-9))
+
+
+NOTHING = np.zeros(0, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Written:
+    """An answer.
+
+    Args:
+        text: without special tokens.
+        finished: whether the model ended its turn; else it was cut at `max_new_tokens`.
+        num_tokens: written.
+        loss: of the known answer, a token; None where none is known.
+    """
+
+    text: str | None
+    finished: bool
+    num_tokens: int
+    loss: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"answer": self.text, "finished": self.finished, "num_tokens": self.num_tokens}
+
+    def line(self, text: tuple[str, ...]) -> str:
+        """The answer on one line, tab, whether it was ended or cut, tab, the prompt."""
+        shown = [" ".join((part or "").split()) for part in (self.text, text[0])]
+        return f"{shown[0]}\t{'ended' if self.finished else 'cut'}\t{shown[1]}"
+
+
+class Generative(Task):
+    """Fields and scores of tasks whose predictions are texts."""
+
+    new_head: ClassVar[bool] = False
+    packs: ClassVar[bool] = True
+
+    max_new_tokens: int = Field(256, ge=1, description="tokens an answer may have")
+    temperature: float = Field(0.0, ge=0, description="of sampling; 0: the likeliest token each time")
+    top_p: float = Field(1.0, gt=0, le=1, description="sample among the likeliest with this share (Holtzman et al. 2020)")
+    num_beams: int = Field(1, ge=1, description="beam search with so many hypotheses")
+    repetition_penalty: float = Field(1.0, gt=0, description="above 1: repeats less (Keskar et al. 2019, section 4.1)")
+    scores: tuple[ScoreName, ...] | Literal["auto"] = Field(
+        "auto", description="of written answers; auto: by what the references are"
+    )
+    score_answers: int = Field(200, ge=0, description="rows of a split that are answered in writing for scores; 0: none")
+    json_schema: str | None = Field(None, min_length=1, description="a file; json_schema scores answers by it")
+    pattern: str | None = Field(None, min_length=1, description="a regular expression; regex scores answers by it")
+    max_truncated: float = Field(0.1, ge=0, le=1, description="share of rows whose answer may be cut before it is an error")
+
+    @property
+    def samples(self) -> bool:
+        return self.temperature > 0
+
+    @property
+    def metric(self) -> Metric:
+        return Metric("loss", higher_is_better=False)
+
+    def unread(self) -> dict[str, str]:
+        found = {}
+        if self.top_p < 1 and not self.samples:
+            found["top_p"] = "temperature is 0, so nothing is sampled"
+        return found
+
+    def stratum(self, row: Row) -> Any:
+        return ""
+
+    def counted(self, row: Row) -> Sequence[str]:
+        return []
+
+    def during_training(self) -> Self:
+        """By likelihood alone: writing takes a forward pass a token."""
+        return self.model_copy(update={"score_answers": 0})
+
+    def max_length(self, source: Source) -> int:
+        """1,024, or what the model has positions for."""
+        return min(1024, source.positions or 1024)
+
+    def accept(self, encoded: Encoded, where: str) -> None:
+        """Raises DataError where nothing is supervised (D1), or too many answers are cut (D2)."""
+        counts, total = encoded.counts, len(encoded.features)
+        if not counts["supervised tokens"]:
+            what = f"0 of {counts['tokens']} tokens in {total} rows are supervised: there is nothing to learn"
+            fix = "raise data.max_length, or look at `tunewright preview`"
+            raise DataError(what, where=where, fix=fix)
+        cut = counts["answers cut"]
+        if cut > self.max_truncated * total:
+            what = f"{cut} of {total} answers do not fit and would be cut ({cut / total:.0%})"
+            fix = "raise data.max_length, shorten the rows, or allow it with task.max_truncated"
+            raise DataError(what, where=where, fix=fix)
+
+    # --- scores ---------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def reference(self, row: Row) -> str | None:
+        """The answer that a written one is compared with."""
+
+    def score(self, outputs: Sequence[Any], rows: Sequence[Row]) -> dict[str, Any]:
+        """loss (nats a supervised token), perplexity, token_accuracy, and scores of the written answers."""
+        return {**likelihood_scores(outputs), **self.answer_scores(outputs, rows)}
+
+    def answer_scores(self, outputs: Sequence[Any], rows: Sequence[Row]) -> dict[str, Any]:
+        from ..metrics import generation as metrics
+
+        told = [
+            (output.text, reference, output)
+            for output, row in zip(outputs, rows, strict=True)
+            for reference in [self.reference(row)]
+            if output.text is not None and reference is not None
+        ]
+        if not told:
+            return {}
+        texts, references = [text for text, _, _ in told], [reference for _, reference, _ in told]
+        chosen: tuple[str, ...] = metrics.choose(references) if self.scores == "auto" else self.scores
+        chosen = (*chosen, *(name for name in self.asked_for() if name not in chosen))
+        finished = float(np.mean([output.finished for _, _, output in told]))
+        found = metrics.score(chosen, texts, references, schema=self.schema(), pattern=self.pattern)
+        return {**found, "finished": finished, "answers": len(told)}
+
+    def asked_for(self) -> list[str]:
+        """Scores that another field asks for."""
+        return [*(["json_schema"] if self.json_schema else []), *(["regex"] if self.pattern else [])]
+
+    def schema(self) -> dict[str, Any] | None:
+        if self.json_schema is None:
+            return None
+        try:
+            found: dict[str, Any] = json.loads(Path(self.json_schema).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            fix = "give a JSON schema file"
+            raise ConfigError(f"cannot be read: {error}", where=f"task.json_schema: {self.json_schema}", fix=fix) from None
+        return found
+
+    def decode(self, output: Any, row: Row) -> Written:
+        known = output.loss if len(output.weights) else None
+        return Written(output.text, output.finished, output.num_tokens, known)
+
+    def verdict(self, row: Row, said: Written) -> dict[str, Any]:
+        return {"label": self.reference(row), "predicted": said.text, "finished": said.finished, "loss": said.loss}
+
+    def distance(self, first: Any, second: Any) -> float:
+        """Of the log-probabilities: what is written may differ where two tokens are as likely."""
+        return super().distance(first.log_probabilities, second.log_probabilities)
+
+
+def likelihood_scores(outputs: Sequence[Any]) -> dict[str, Any]:
+    """Over all supervised tokens of all rows, each by its weight."""
+    weights = np.concatenate([output.weights for output in outputs]).astype(np.float64)
+    if not len(weights):
+        return {}
+    logs = np.concatenate([output.log_probabilities for output in outputs]).astype(np.float64)
+    hits = np.concatenate([output.hits for output in outputs])
+    loss = float(-(logs * weights).sum() / weights.sum())
+    accuracy = float((hits * weights).sum() / weights.sum())
+    return {"loss": loss, "perplexity": float(np.exp(min(loss, 700.0))), "token_accuracy": accuracy}
