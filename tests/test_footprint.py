@@ -10,6 +10,7 @@ import torch
 import transformers
 
 from tests.conftest import make_model, make_tokenizer
+from tests.language_models import DECODERS, ENCODER_DECODERS, make_language_model
 from tunewright import models
 from tunewright.component import members
 from tunewright.errors import ModelError, UnsafeError
@@ -26,10 +27,13 @@ from tunewright.strategies.prefix_tuning import PrefixTuning
 from tunewright.strategies.prompt_tuning import PromptTuning
 from tunewright.strategies.qlora import QLoRA
 from tunewright.tasks.base import Task
+from tunewright.tasks.causal_lm import CausalLM
+from tunewright.tasks.seq2seq import Seq2Seq
 from tunewright.tasks.sequence_classification import SequenceClassification
 
 KINDS = sorted(members(Strategy))
 ARCHITECTURES = ("bert", "roberta", "distilbert", "modernbert")
+LANGUAGE_MODELS = (*DECODERS, *ENCODER_DECODERS)
 OWN_HEAD = SequenceClassification(labels=("a", "b"), pooling="model")
 MEAN = SequenceClassification(labels=("a", "b"), pooling="mean")
 LONG = Rates(1e-3, 0.01, total_steps=10_000, steps_per_epoch=10)
@@ -42,6 +46,8 @@ def zoo(tmp_path_factory) -> Path:
     home = tmp_path_factory.mktemp("zoo")
     for kind in ARCHITECTURES:
         make_model(home / kind, kind)
+    for kind in LANGUAGE_MODELS:
+        make_language_model(home / kind, kind)
     return home
 
 
@@ -62,7 +68,7 @@ def of(folder: Path | str, strategy: Strategy, task: Task = OWN_HEAD) -> Footpri
 def really(folder: Path | str, strategy: Strategy, task: Task = OWN_HEAD) -> tuple[int, int]:
     """(parameters that train, bytes of all parameters) of a model with weights."""
     model = strategy.apply(task.build(models.locate(str(folder)), **strategy.load_kwargs()), task)
-    groups = strategy.groups(model, layer_map(model), LONG)
+    groups = strategy.groups(model, layer_map(model), LONG._replace(new_head=task.new_head))
     trains = sum(value.numel() for group in groups for value in group.parameters.values())
     return trains, sum(value.numel() * value.element_size() for value in model.parameters())
 
@@ -104,11 +110,11 @@ def test_every_strategy_trains_as_many_parameters_of_a_real_model(zoo, architect
 
 
 @pytest.mark.parametrize("kind", ["full", "feature_extraction", "lora", "prompt_tuning"])
-@pytest.mark.parametrize("task", sorted(members(Task)))
+@pytest.mark.parametrize("task", sorted(name for name, member in members(Task).items() if member.new_head))
 def test_every_task_has_the_head_of_a_real_model(zoo, task, kind):
     member = members(Task)[task]
     made = member(**({"labels": ("a", "b", "c")} if "labels" in member.model_fields else {}))
-    made = made.settle(models.locate(str(zoo / "bert")), head_only=True)
+    made = made.settle(models.locate(str(zoo / "bert")), True)
     strategy = members(Strategy)[kind]()
     found = of(zoo / "bert", strategy, made)
     assert (found.trainable, found.weights) == really(zoo / "bert", strategy, made)
@@ -129,6 +135,47 @@ def test_settings_change_the_numbers_as_they_change_a_real_model(zoo, strategy):
     found = of(zoo / "bert", strategy)
     assert (found.trainable, found.weights) == really(zoo / "bert", strategy)
     assert found.trainable != of(zoo / "bert", type(strategy)()).trainable
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("architecture", LANGUAGE_MODELS)
+def test_every_strategy_trains_as_many_parameters_of_a_real_language_model(zoo, architecture, kind):
+    task = Seq2Seq() if architecture in ENCODER_DECODERS else CausalLM()
+    strategy, source = members(Strategy)[kind](), models.locate(str(zoo / architecture))
+    reason = strategy.refuses(source.config, task)
+    if reason:
+        assert footprint(models.locate(str(zoo / architecture), weights=False), task, strategy) == Refusal(kind, reason)
+        return
+    found = of(zoo / architecture, strategy, task)
+    trains, size = really(zoo / architecture, strategy, task)
+    assert (found.encoder, found.head) == (trains, 0)
+    assert kind == "qlora" or found.weights == size
+
+
+def test_the_layer_map_of_gpt2(tmp_path):
+    transformers.GPT2Config().save_pretrained(tmp_path)
+    found = anatomy(models.locate(str(tmp_path), weights=False), CausalLM())
+    assert found.embeddings == 50_257 * 768 + 1_024 * 768
+    assert found.blocks == (7_087_872,) * 12
+    assert found.above == {"transformer.ln_f": 1_536}
+    assert (found.encoder, found.head, found.total) == (124_439_808, 0, 124_439_808)  # as it is known for
+
+
+def test_the_layer_map_of_t5_small(tmp_path):
+    transformers.T5Config().save_pretrained(tmp_path)
+    found = anatomy(models.locate(str(tmp_path), weights=False), Seq2Seq())
+    assert found.embeddings == 32_128 * 512
+    assert len(found.blocks) == 12
+    assert found.blocks[6] > found.blocks[1]  # the decoder's have an attention more
+    assert found.above == {"encoder.final_layer_norm": 512, "decoder.final_layer_norm": 512}
+    assert found.total == 60_506_624  # as it is known for
+
+
+def test_a_language_models_own_head_counts_with_the_rest(zoo):
+    config = models.locate(str(zoo / "llama")).config
+    found = anatomy(models.locate(str(zoo / "llama"), weights=False), CausalLM())
+    assert found.above["lm_head"] == config.vocab_size * config.hidden_size
+    assert found.head == 0
 
 
 def test_encoder_and_head_are_told_apart(zoo):
@@ -152,15 +199,16 @@ def test_stages_count_once_they_have_begun(zoo):
 
 
 @needs_four_bits
-def test_four_bit_weights_take_the_bytes_that_they_really_take(zoo):
+@pytest.mark.parametrize(("kind", "task"), [("bert", OWN_HEAD), ("gpt2", CausalLM()), ("t5", Seq2Seq())])
+def test_four_bit_weights_take_the_bytes_that_they_really_take(zoo, kind, task):
     from bitsandbytes.nn import Params4bit
 
     strategy = QLoRA(double_quantisation=False)
-    model = strategy.apply(OWN_HEAD.build(models.locate(str(zoo / "bert")), **strategy.load_kwargs()), OWN_HEAD)
+    model = strategy.apply(task.build(models.locate(str(zoo / kind)), **strategy.load_kwargs()), task)
     scales = [value.quant_state.absmax for value in model.parameters() if isinstance(value, Params4bit)]
     size = sum(value.numel() * value.element_size() for value in [*model.parameters(), *scales])
     assert scales
-    assert of(zoo / "bert", strategy).weights == size
+    assert of(zoo / kind, strategy, task).weights == size
 
 
 @needs_four_bits

@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 __all__ = ["log_probabilities_and_hits", "token_log_probabilities", "weighted_cross_entropy"]
 
-CHUNK_ELEMENTS = 2**22
+CHUNK_ELEMENTS = 2**22  # of logits
 CHUNK_ROWS = 256
 
 
@@ -70,7 +70,8 @@ def token_log_probabilities(
 ) -> Tensor:
     """Log-probability of each target, differentiable: for losses whose factor of a token is known only afterwards.
 
-    A frozen head's gradient is kept from the forward, (N, d); for a trained head the backward computes the logits again.
+    Through a frozen head the gradient is kept from the forward, (N, d); for a trained head the backward computes the
+    logits again.
 
     Args:
         hidden, weight, bias, targets, softcap, scale, chunk: as `weighted_cross_entropy` takes them.
@@ -137,7 +138,7 @@ class _Plan(NamedTuple):
 def _plan(hidden: Tensor, weight: Tensor, softcap: float | None, chunk: int | None, smoothing: float = 0.0) -> _Plan:
     kind = hidden.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-    chunk = chunk or max(CHUNK_ELEMENTS // len(weight), CHUNK_ROWS)
+    chunk = chunk or max(CHUNK_ELEMENTS // len(weight), CHUNK_ROWS, weight.shape[1] // 4)
     return _Plan(dtype, torch.promote_types(hidden.dtype, torch.float32), chunk, softcap, smoothing)
 
 
@@ -179,7 +180,7 @@ class _Chunk(NamedTuple):
 
 
 class _Head:
-    """The head as the matmuls take it, and room for one chunk of logits, used again for the next: fresh pages are slow."""
+    """The head as the matmuls take it, and room for one chunk of logits; the next chunk's fresh pages would be slow."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, plan: _Plan, num_rows: int) -> None:
         self.weight = weight.to(plan.dtype)
@@ -260,7 +261,9 @@ class _Gradients:
     def _make_room(self, hidden: Tensor, weight: Tensor, plan: _Plan) -> None:
         of_hidden, of_weight, of_bias = self.wanted
         self.hidden = torch.empty_like(hidden) if of_hidden else None
-        self.weight = torch.zeros_like(weight, dtype=plan.wide) if of_weight else None
+        self.weight = torch.empty_like(weight, dtype=plan.wide) if of_weight else None
+        if self.weight is not None and not len(hidden):
+            self.weight.zero_()
         self.bias = weight.new_zeros(len(weight), dtype=plan.wide) if of_bias else None
 
     def _add(self, chunk: _Chunk, slope: Tensor, factors: Tensor, back: Tensor) -> None:
@@ -268,13 +271,19 @@ class _Gradients:
         if self.hidden is not None:
             torch.mul(slope @ back, factors[:, None], out=self.hidden[chunk.rows])
         if self.weight is not None:
-            weighted = (chunk.hidden * factors[:, None]).to(slope.dtype)
-            if slope.dtype == self.weight.dtype:
-                self.weight.addmm_(slope.T, weighted)
-            else:
-                self.weight.add_(slope.T @ weighted)
+            _accumulate(self.weight, slope, (chunk.hidden * factors[:, None]).to(slope.dtype), chunk.rows.start == 0)
         if self.bias is not None:
             self.bias.add_(slope.T.to(factors.dtype) @ factors)
+
+
+def _accumulate(total: Tensor, slope: Tensor, hidden: Tensor, first: bool) -> None:
+    """Adds slope.T @ hidden, (V, d); the first time without reading what is there."""
+    if slope.dtype == total.dtype:
+        total.addmm_(slope.T, hidden, beta=0 if first else 1)
+    elif first:
+        total.copy_(slope.T @ hidden)
+    else:
+        total.add_(slope.T @ hidden)
 
 
 def _cross_entropies(chunk: _Chunk, log_probabilities: Tensor, smoothing: float) -> Tensor:
@@ -325,9 +334,7 @@ class _FrozenHead(torch.autograd.Function):
     """Log-probabilities whose derivative by `hidden`, (N, d), is kept."""
 
     @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, plan: _Plan
-    ) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, plan: _Plan) -> Tensor:
         gradients = _Gradients(True, False, False)
         losses = gradients.of(hidden, weight, bias, targets, hidden.new_full((len(hidden),), -1.0), plan)
         ctx.save_for_backward(gradients.hidden)
@@ -344,9 +351,7 @@ class _TrainedHead(torch.autograd.Function):
     """Log-probabilities; the backward goes through the chunks once more."""
 
     @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, plan: _Plan
-    ) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, plan: _Plan) -> Tensor:
         ctx.save_for_backward(hidden, weight, bias, targets)
         ctx.plan = plan
         return _log_probabilities(hidden, weight, bias, targets, plan)

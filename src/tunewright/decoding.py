@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 PADDED_TOKENS = 16_384  # of prompts and answers that are written together
+NO_HABITS = {  # what checkpoints' own generation_config asks for: summaries of at least 56 tokens, say
+    "min_length": 0, "min_new_tokens": None, "length_penalty": 1.0, "early_stopping": False, "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0, "forced_bos_token_id": None, "forced_eos_token_id": None, "bad_words_ids": None,
+    "suppress_tokens": None, "begin_suppress_tokens": None, "exponential_decay_length_penalty": None,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Decoding:
         """As `generate` takes them; everything said, so that no model's own generation_config has a say."""
         sampled = {"temperature": self.temperature, "top_p": self.top_p, "top_k": 0} if self.temperature > 0 else {}
         return {
+            **NO_HABITS,
             "do_sample": self.temperature > 0,
             "num_beams": self.num_beams,
             "repetition_penalty": self.repetition_penalty,

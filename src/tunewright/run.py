@@ -131,8 +131,9 @@ def make_model(session: Session) -> nn.Module:
 
     training = session.config.training
     torch.manual_seed(training.seed)
-    if training.dropout is not None:
-        models.set_dropout(session.source.config, training.dropout)
+    dropout = 0.0 if training.dropout is None and session.task.without_dropout else training.dropout
+    if dropout is not None:
+        models.set_dropout(session.source.config, dropout)
     model = session.task.build(session.source, **session.strategy.load_kwargs())
     if training.gradient_checkpointing:
         models.checkpoint_gradients(model)

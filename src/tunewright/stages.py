@@ -31,7 +31,11 @@ def expand(raw: dict[str, Any], where: str = "") -> list[RunConfig]:
     found: list[RunConfig] = []
     for number, stage in enumerate(stages, 1):
         name = stage.get("name")
-        if not isinstance(name, str) or not name.isidentifier() or any(item.get("name") == name for item in stages[: number - 1]):
+        if (
+            not isinstance(name, str)
+            or not name.isidentifier()
+            or any(item.get("name") == name for item in stages[: number - 1])
+        ):
             fix = "give each stage a name of its own, of letters and digits"
             raise ConfigError(f"is {name!r}", where=f"{KEY}[{number - 1}].name", fix=fix)
         sections = {**common, **{key: value for key, value in stage.items() if key != "name"}, "out": f"{out}/{name}"}

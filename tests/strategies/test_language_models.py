@@ -16,7 +16,7 @@ from tunewright.errors import ConfigError
 from tunewright.heads import HEAD_FILE, sizes, with_virtual_tokens
 from tunewright.kernels import four_bit_fault
 from tunewright.layers import block_list, bottom_modules, depth, frozen_blocks, layer_map, stacks
-from tunewright.models import checkpoint_gradients
+from tunewright.models import checkpoint_gradients, set_dropout
 from tunewright.strategies.base import Rates, Strategy
 from tunewright.strategies.bitfit import BitFit
 from tunewright.strategies.bottleneck_adapter import BottleneckAdapter
@@ -152,10 +152,8 @@ def test_both_halves_of_an_encoder_decoder_are_one_ladder(zoo):
         "model.encoder.layers.0", "model.encoder.layers.1", "model.decoder.layers.0", "model.decoder.layers.1",
     ]  # fmt: skip
     parts = {name.removeprefix("model.").rpartition(".")[0] for name in layers.embeddings}
-    halves = {
-        f"{half}.{part}" for half in ("encoder", "decoder") for part in ("embed_positions", "layernorm_embedding")
-    }
-    assert parts == {"shared"} | halves
+    early = ("embed_positions", "layernorm_embedding")
+    assert parts == {"shared"} | {f"{half}.{part}" for half in ("encoder", "decoder") for part in early}
     assert stacks(loaded(zoo, "t5")) == [("encoder.block", 2), ("decoder.block", 2)]  # sub-layers are lists too
     assert stacks(model) == [("model.encoder.layers", 2), ("model.decoder.layers", 2)]
     assert block_list(model) == ("model.encoder.layers", 2)
@@ -271,15 +269,15 @@ def test_a_pretrained_head_has_no_rate_of_its_own(zoo, kind, strategy):
 def test_rates_fall_from_the_top_of_the_decoder_to_the_bottom_of_the_encoder(zoo, kind):
     model, strategy = loaded(zoo, kind), LayerwiseDecay(decay=0.5)
     groups = strategy.groups(model, layer_map(model), RATES)
-    top = {"block": 1e-3, "head": 1e-3}
     rates = {group.name: group.learning_rate for group in groups}
     count = depth(model.config)
     assert rates["embeddings"] == pytest.approx(1e-3 * 0.5**count)
     for place in range(count):
         assert rates[f"block {place}"] == pytest.approx(1e-3 * 0.5 ** (count - 1 - place))
-    assert rates.get("head", 1e-3) == top["head"]
-    if kind in ("t5", "bart"):
-        assert rate_of(groups, "decoder.block.1.layer.0.SelfAttention.q.weight") <= {1e-3}
+    assert rates.get("head", 1e-3) == 1e-3
+    if kind == "t5":
+        assert rate_of(groups, "decoder.block.1.layer.0.SelfAttention.q.weight") == {1e-3}
+        assert rate_of(groups, "encoder.block.1.layer.0.SelfAttention.q.weight") == {1e-3 * 0.5**2}
     assert rate_of(groups, "lm_head.weight") == (set() if kind in TIED else {1e-3})
 
 
@@ -328,14 +326,10 @@ def test_what_was_saved_answers_the_same(zoo, tmp_path, kind, name):
         assert not (tmp_path / HEAD_FILE).exists()
         if form == "adapter":
             again = with_adapter(loaded(zoo, kind, strategy), tmp_path).eval()
-            assert not [key for key in saved_names(tmp_path) if "lm_head" in key]
+            assert not [key for key in models.saved_names(tmp_path) if "lm_head" in key]
         else:
             again = task_of(kind).build(models.locate(str(tmp_path))).eval()
         assert torch.equal(logits(again, kind), before)
-
-
-def saved_names(folder) -> set[str]:
-    return models.saved_names(folder)
 
 
 MERGED = {
@@ -345,6 +339,7 @@ MERGED = {
     "lora, rslora": LoRA(r=4, use_rslora=True, bias="all"),
     "lora, pissa": LoRA(r=4, init="pissa"),
     "lora, olora": LoRA(r=4, init="olora"),
+    "lora, orthogonal": LoRA(r=4, init="orthogonal"),
     "ia3": IA3(),
 }
 
@@ -352,21 +347,20 @@ MERGED = {
 @pytest.mark.parametrize("name", MERGED)
 @each_kind
 def test_merged_logits_are_equal(zoo, kind, name):
-    strategy, task = MERGED[name], task_of(kind)
-    if strategy.refuses(loaded(zoo, kind).config, task):
-        strategy = strategy.model_copy(update={"bias": "none"})
+    strategy = MERGED[name]
+    if strategy.refuses(models.locate(str(zoo / kind)).config, task_of(kind)):
+        return
     with torch.no_grad():
         model = applied(zoo, kind, strategy)
         plain = logits(loaded(zoo, kind), kind)
-        assert torch.allclose(logits(model, kind), plain, atol=2e-5)  # it starts from the model as it is
+        near = 1e-5 * float(plain.abs().max())
+        assert (logits(model, kind) - plain).abs().max() < near  # it starts from the model as it is
         whole = merged(stir(model, strategy))
         assert type(whole) is type(loaded(zoo, kind))
         assert (logits(model, kind) - plain).abs().max() > 1e-2
-        assert torch.allclose(logits(whole, kind), logits(model, kind), atol=2e-5)
-        assert largest_difference(model, whole) < 2e-5
-        assert {name for name, _ in whole.named_parameters()} == {
-            name for name, _ in loaded(zoo, kind).named_parameters()
-        }
+        assert (logits(whole, kind) - logits(model, kind)).abs().max() < near
+        assert largest_difference(model, whole) < near
+        assert whole.state_dict().keys() == loaded(zoo, kind).state_dict().keys()
 
 
 needs_four_bits = pytest.mark.skipif(no_four_bits is not None, reason="no four-bit kernel on this machine")
@@ -380,7 +374,7 @@ def test_from_four_bits_merges_into_a_plain_model_of_equal_logits(zoo, tmp_path,
     with torch.no_grad():
         model = stir(applied(zoo, kind, strategy), strategy)
         whole = merged(model)
-        assert largest_difference(model, whole) < 2e-4
+        assert largest_difference(model, whole) < 1e-5 * float(logits(model, kind).abs().max())
         assert {value.dtype for value in whole.parameters()} == {torch.float32}
         plain = loaded(zoo, kind)
         assert {k: v.shape for k, v in whole.named_parameters()} == {k: v.shape for k, v in plain.named_parameters()}
@@ -447,7 +441,7 @@ def test_a_prompt_padded_on_the_left_is_answered_as_alone(zoo, kind, name, beams
     alone["attention_mask"] = torch.ones_like(alone["input_ids"])
     expected = model.generate(**alone, num_beams=beams, **WRITING)[0, 5:]
     if name.startswith("prompt"):
-        given = with_virtual_tokens(model, **{"ids": inputs["input_ids"], "mask": inputs["attention_mask"]})
+        given = with_virtual_tokens(model, inputs["input_ids"], inputs["attention_mask"])
         found = model.get_base_model().generate(**given, num_beams=beams, **WRITING)[1]
     else:
         found = model.generate(**inputs, num_beams=beams, **WRITING)[1, 8:]
@@ -511,19 +505,19 @@ def test_recomputed_activations_give_the_same_gradients(zoo, kind, name):
         return
     strategy, gradients = STRATEGIES[name], []
     for recomputes in (False, True):
-        model = loaded(zoo, kind)
-        model.requires_grad_(False)
+        torch.manual_seed(0)
+        source = models.locate(str(zoo / kind))
+        set_dropout(source.config, 0.0)
+        model = task_of(kind).build(source).requires_grad_(False)
         if recomputes:
             checkpoint_gradients(model)
         model = stir(strategy.apply(model, task_of(kind)), strategy)
         found = trains(model, strategy)
         for key, value in model.named_parameters():
             value.requires_grad_(key in found)
-        for module in model.modules():
-            if isinstance(module, torch.nn.Dropout):
+        for module in model.train().modules():
+            if isinstance(module, torch.nn.Dropout):  # LoRA's own
                 module.p = 0.0
-        model.train()
-        torch.manual_seed(0)
         logits(model, kind, use_cache=False).log_softmax(-1)[..., 7].sum().backward()
         gradients.append({key: value.grad for key, value in found.items()})
     assert gradients[0].keys() == gradients[1].keys()
@@ -547,6 +541,14 @@ def test_blocks_without_biases_can_not_be_trained_by_them(zoo, kind):
     config = models.locate(str(zoo / kind)).config
     assert "has no biases in its blocks" in (BitFit().refuses(config, task_of(kind)) or "")
     assert "has no biases in its blocks" in (LoRA(bias="all").refuses(config, task_of(kind)) or "")
+
+
+@each_kind
+def test_olora_is_refused_for_matrices_that_stand_on_end(zoo, kind):
+    """PEFT factors GPT-2's (in, out) matrices as if they were (out, in): square ones silently."""
+    reason = LoRA(init="olora").refuses(models.locate(str(zoo / kind)).config, task_of(kind))
+    assert (reason is not None) == (kind == "gpt2")
+    assert reason is None or "use pissa" in reason
 
 
 def test_freezing_every_block_of_a_model_with_a_tied_head_leaves_nothing(zoo):
@@ -575,9 +577,8 @@ def test_prefixes_and_recomputed_activations_exclude_each_other(zoo):
         PrefixTuning().apply(model, CausalLM())
 
 
-@pytest.mark.parametrize(
-    "strategy", [Full, Freeze, GradualUnfreezing, LayerwiseDecay, BitFit, PrefixTuning, PromptTuning]
-)
-def test_a_rate_for_a_new_head_has_no_effect_where_there_is_none(strategy):
-    assert strategy(head_learning_rate=3.0).unread(CausalLM()) == {"head_learning_rate": "causal_lm has no new head"}
-    assert strategy().unread(CausalLM()) == {}
+@pytest.mark.parametrize("name", ["full", "freeze", "gradual_unfreezing", "layerwise_decay", "bitfit", "prompt_tuning"])
+def test_a_rate_for_a_new_head_has_no_effect_where_there_is_none(name):
+    changed: Any = type(STRATEGIES[name])(head_learning_rate=3.0)
+    assert changed.unread(CausalLM()) == {"head_learning_rate": "causal_lm has no new head"}
+    assert type(changed)().unread(CausalLM()) == {}

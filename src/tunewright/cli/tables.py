@@ -13,7 +13,9 @@ from rich.table import Table
 SHOWN = (
     "f1", "precision", "recall", "accuracy", "exact_match", "f1_macro", "f1_micro", "f1_weighted", "f1_samples",
     "precision_macro", "recall_macro", "mcc", "average_precision_macro", "has_answer_exact_match", "has_answer_f1",
-    "no_answer_exact_match", "loss", "calibration_error", "num_rows", "num_words", "num_entities", "num_has_answer",
+    "no_answer_exact_match", "loss", "perplexity", "token_accuracy", "margin", "chosen_reward", "rejected_reward",
+    "log_probability_accuracy", "rouge1", "rouge2", "rougeL", "bleu", "chrf", "bertscore", "json_valid", "json_schema",
+    "json_fields", "regex", "distinct_1", "distinct_2", "finished", "calibration_error", "num_rows", "num_words", "num_entities", "num_has_answer",
     "num_no_answer",
 )  # fmt: skip
 TYPES = 12  # entity types and tags that get a line of their own; of more, the weakest
@@ -80,6 +82,8 @@ def answer(line: dict[str, Any]) -> dict[str, str]:
     shown = {"text": cut(text)}
     if "probability" in line:
         return {**shown, "label": label, "predicted": predicted, "probability": f"{line['probability']:.2f}"}
+    if "finished" in line or "rejected" in line:
+        return {**shown, "reference": cut(label or "-"), "written": cut(predicted or "-")}
     if "probabilities" in line:
         chosen = [f"{line['probabilities'][name]:.2f}" for name in predicted]
         names = {"label": ", ".join(label) or "-", "predicted": ", ".join(predicted) or "-"}

@@ -29,7 +29,9 @@ def documents(texts: Sequence[str], tokenizer: Any, whole: bool = True) -> Itera
 def boundaries(tokenizer: Any) -> tuple[list[int], list[int]]:
     """([BOS] or [], [EOS] or []): BOS only where the tokenizer itself writes one."""
     begins = tokenizer.bos_token_id is not None and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
-    return [tokenizer.bos_token_id] if begins else [], [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
+    return [tokenizer.bos_token_id] if begins else [], [
+        tokenizer.eos_token_id
+    ] if tokenizer.eos_token_id is not None else []
 
 
 def parts(texts: Sequence[str]) -> Iterator[list[str]]:

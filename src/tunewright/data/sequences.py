@@ -30,7 +30,9 @@ def find(table: Table) -> Roles | None:
     return None
 
 
-def assign(table: Table, text: Sequence[str] | None, label: Sequence[str] | None, delimiter: str | None = None) -> Roles:
+def assign(
+    table: Table, text: Sequence[str] | None, label: Sequence[str] | None, delimiter: str | None = None
+) -> Roles:
     """Roles as named, the rest inferred.
 
     Raises:
@@ -49,7 +51,9 @@ def assign(table: Table, text: Sequence[str] | None, label: Sequence[str] | None
     else:
         roles = found if delimiter is None else Roles(found.text, found.label, delimiter, found.notes)
     if len(roles.text) > 1 or len(roles.label) > 1:
-        raise DataError("one text is read and one is written", where="data.text, data.label", fix="name one column each")
+        raise DataError(
+            "one text is read and one is written", where="data.text, data.label", fix="name one column each"
+        )
     return roles
 
 
@@ -90,5 +94,3 @@ def plain(table: Table, index: int, value: Any) -> str:
         fix = "write a text, or a list of sentences"
         raise DataError(f"{shown(value)} is no text", where=table.where(index), fix=fix)
     return str(value).strip()
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 Ids = list[int]
+BATCH_TOKENS = 4096  # padded, of each side: a long text is not joined by many short ones
 
 
 @dataclass(frozen=True)
@@ -80,23 +81,23 @@ def bertscore(
     references: Sequence[str],
     model: str = "minilm",
     num_layers: int | None = None,
-    batch_size: int = 64,
+    batch_tokens: int = BATCH_TOKENS,
 ) -> Overlap:
     """Means of BERTScore's precision, recall and F1 over the pairs: no idf weights, not rescaled.
 
     Args:
         model, num_layers: as in `load`; scores of different models or layers can't be compared.
-        batch_size: pairs a forward pass.
+        batch_tokens: padded tokens a forward pass, at least one text.
 
     Raises:
         ValueError: different numbers of predictions and references.
     """
-    found = pair_scores(load(model, num_layers), predictions, references, batch_size)
+    found = pair_scores(load(model, num_layers), predictions, references, batch_tokens)
     return Overlap(*(mean(values) for values in zip(*found, strict=True))) if found else Overlap(0.0, 0.0, 0.0)
 
 
 def pair_scores(
-    embedder: Embedder, predictions: Sequence[str], references: Sequence[str], batch_size: int = 64
+    embedder: Embedder, predictions: Sequence[str], references: Sequence[str], batch_tokens: int = BATCH_TOKENS
 ) -> list[Overlap]:
     """One for each pair, in their order; 0 where one of the two is empty.
 
@@ -108,17 +109,28 @@ def pair_scores(
     import torch
 
     encoded = [tuple(map(embedder.encode, pair)) for pair in zip(predictions, references, strict=True)]
-    order = sorted(range(len(encoded)), key=lambda row: (max(map(len, encoded[row])), encoded[row]))
     found: dict[int, Overlap] = {}
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")  # a score does not depend on how the run was trained
     try:
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
+        for rows in batches(encoded, batch_tokens):
             found |= zip(rows, match(embedder, [encoded[row] for row in rows]), strict=True)
     finally:
         torch.set_float32_matmul_precision(precision)
     return [found[row] for row in range(len(encoded))]
+
+
+def batches(encoded: Sequence[tuple[Ids, ...]], batch_tokens: int) -> Iterator[list[int]]:
+    """Places of the pairs, by length and then by tokens, together as long as the longer side fits when padded."""
+    lengths = [max(map(len, pair)) for pair in encoded]
+    rows: list[int] = []
+    for row in sorted(range(len(encoded)), key=lambda row: (lengths[row], encoded[row])):
+        if rows and (len(rows) + 1) * lengths[row] > batch_tokens:
+            yield rows
+            rows = []
+        rows.append(row)
+    if rows:
+        yield rows
 
 
 def match(embedder: Embedder, pairs: Sequence[tuple[Ids, ...]]) -> list[Overlap]:

@@ -105,6 +105,13 @@ class LoRA(LowRank):
             raise ValueError("init: orthogonal needs an even r")
         return self
 
+    def refuses(self, model_config: Any, task: Task) -> str | None:
+        from ..layers import stands_on_end
+
+        if self.init == "olora" and stands_on_end(model_config):
+            return f"PEFT's olora takes the (in, out) matrices of a {model_config.model_type} for (out, in); use pissa"
+        return super().refuses(model_config, task)
+
     def apply(self, model: nn.Module, task: Task) -> nn.Module:
         from ..heads import encoder_of
 

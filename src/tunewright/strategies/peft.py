@@ -166,7 +166,9 @@ def in_full_precision(inner: Any) -> Any:
     import peft
 
     config, state = inner.active_peft_config, peft.get_peft_model_state_dict(inner)
-    again = peft.get_peft_model(multiplied_out(inner.unload()), config)
+    base = multiplied_out(inner.unload())
+    config.fan_in_fan_out = any(map(is_transposed, base.modules()))
+    again = peft.get_peft_model(base, config)
     left = peft.set_peft_model_state_dict(again, state).unexpected_keys
     if left:
         raise ValueError(f"the adapter has parts that the model in fp32 lacks, such as {left[0]}")

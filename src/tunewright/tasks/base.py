@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..models import Source
+    from ..strategies.base import Defaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,7 @@ class Task(Component):
     new_head: ClassVar[bool] = True  # whether the model gets a head that starts from nothing
     packs: ClassVar[bool] = False  # whether rows are packed into forward passes by their tokens
     embedded: ClassVar[str | None] = "minilm"  # the model where nobody names one
+    without_dropout: ClassVar[bool] = False  # whether the model's own dropout is off unless training.dropout sets it
     needs_reference: ClassVar[bool] = False  # whether what the untuned model says of the rows is part of the data
 
     @classmethod
@@ -204,6 +206,10 @@ class Task(Component):
     def max_length(self, source: Source) -> int:
         """Tokens that are read at once where nobody says otherwise."""
         return source.max_length
+
+    def temper(self, defaults: Defaults) -> Defaults:
+        """A strategy's rate, epochs and batch size as this task takes them."""
+        return defaults
 
     def dress(self, tokenizer: Any) -> list[str]:
         """Puts into the tokenizer what this task stores in it (a chat template); returns notes for the person."""

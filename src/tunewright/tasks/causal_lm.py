@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ..data import dialogues, documents, templates
 from ..data.columns import Roles
+from ..data.row import Dialogue
 from ..data.table import Table
 from ..errors import ConfigError, DataError
 from .base import Batch, Encoded, Features, Loss, Row
@@ -35,14 +36,19 @@ class CausalLM(Generative):
     embedded: ClassVar[str | None] = "pocket-lm"
 
     kind: Literal["causal_lm"] = "causal_lm"
-    shape: Shape = Field("auto", description="what a row is; auto: by the columns; the last three make prompts of other tasks' rows")
+    shape: Shape = Field(
+        "auto", description="what a row is; auto: by the columns; the last three make prompts of other tasks' rows"
+    )
     template: str = Field(
         "auto", min_length=1,
         description="auto, tokenizer, chatml, alpaca, instruction, plain, or a .jinja file; stored with the model",
     )  # fmt: skip
     loss_on: Literal["answers", "last_answer", "everything"] = Field("answers", description="which tokens are learned")
     prompt_weight: float = Field(
-        0.0, ge=0, le=1, description="of a prompt's tokens in the loss (Huerta-Enochian and Ko 2024); an answer's have 1"
+        0.0,
+        ge=0,
+        le=1,
+        description="of a prompt's tokens in the loss (Huerta-Enochian and Ko 2024); an answer's have 1",
     )
     labels: tuple[str, ...] = Field((), description="names that a classification prompt lists; learned from train")
 
@@ -83,7 +89,7 @@ class CausalLM(Generative):
         return row
 
     def ask(self, number: int, given: Any) -> Row:
-        return dialogues.ask(number, given, self.shape)
+        return dialogues.ask(number, given, self.shape, self.labels)
 
     def unread(self) -> dict[str, str]:
         found = super().unread()
@@ -132,18 +138,16 @@ class CausalLM(Generative):
         if self.shape == "text":
             known = not rows or rows[0].label is not None
             return encode_texts(rows, tokenizer, max_length) if known else begun(rows, tokenizer, max_length - 1)
-        from ..data.encoding import DialogueEncoder
-
-        encoder = DialogueEncoder(
+        encoder = templates.DialogueEncoder(
             tokenizer, tokenizer.chat_template, max_length, self.loss_on, self.prompt_weight
         )
+        names = [f"row {row.number}" for row in rows]
         if rows and rows[0].label is None:
             return Encoded(asked(rows, encoder, max_length - 1))
         features, faults, counts = [], Counter[str](), Counter[str]()
-        for place, made in enumerate(encoder.encode([row.dialogue for row in rows])):
-            features.append(
-                Features(place, [made.ids], None, made.weights, truncated=made.truncated, prompt=made.prompt)
-            )
+        for place, made in enumerate(encoder.encode([dialogue_of(row) for row in rows], names)):
+            prompt = min(made.prompt, len(made.ids))
+            features.append(Features(place, [made.ids], None, made.weights, made.truncated, prompt=prompt))
             faults.update(made.faults)
             supervised = int(np.count_nonzero(made.weights))
             counts.update({"supervised tokens": supervised, "tokens": len(made.ids), "answers cut": int(made.answer_cut),
@@ -196,9 +200,9 @@ class CausalLM(Generative):
         likelihoods = self.likelihoods(model, batch) if known else [(NOTHING, NOTHING, NOTHING)] * len(batch.features)
         most = 0 if self.shape == "text" else self.score_answers
         wanted = [item for item in batch.features if not known or item.row < most]
-        written = dict(zip((item.row for item in wanted), self.write(model, batch, wanted), strict=True))
+        answers = dict(zip((item.row for item in wanted), self.write(model, batch, wanted), strict=True))
         return [
-            Said(*parts, *written.get(item.row, ()))
+            Said(*parts, *answers.get(item.row, ()))
             for parts, item in zip(likelihoods, batch.features, strict=True)
         ]  # fmt: skip
 
@@ -219,13 +223,27 @@ class CausalLM(Generative):
 
     def write(self, model: nn.Module, batch: Batch, features: Sequence[Features]) -> list[tuple[str, int, bool]]:
         """(text, tokens, whether it ended) of each."""
-        from ..decoding import Decoding, write
+        return written(self, model, batch.more.tokenizer, features)
 
-        prompts = [list(item.windows[0][: item.prompt]) for item in features]
-        tokenizer = batch.more.tokenizer
-        template = tokenizer.chat_template
-        end = None if template is None else templates.end_of_turn(tokenizer, template)
-        return write(model, tokenizer, prompts, Decoding.of(self), end)
+
+def written(task: Any, model: nn.Module, tokenizer: Any, features: Sequence[Features]) -> list[tuple[str, int, bool]]:
+    """(text, tokens, whether it ended) of the answer to each row's prompt."""
+    from ..decoding import Decoding, write
+
+    if not features:
+        return []
+    prompts = [list(item.windows[0][: item.prompt]) for item in features]
+    template = tokenizer.chat_template
+    if template is None:
+        return write(model, tokenizer, prompts, Decoding.of(task), None)
+    end, closing = templates.end_of_turn(tokenizer, template), templates.closing(tokenizer, template)
+    made = write(model, tokenizer, prompts, Decoding.of(task), end)
+    return [(text.removesuffix(closing).rstrip() if closing else text, size, ended) for text, size, ended in made]
+
+
+def dialogue_of(row: Row) -> Dialogue:
+    assert row.dialogue is not None
+    return row.dialogue
 
 
 class Turns:
@@ -270,7 +288,9 @@ def begun(rows: Sequence[Row], tokenizer: Any, most: int) -> Encoded:
 def asked(rows: Sequence[Row], encoder: Any, most: int) -> list[Features]:
     """Prompts without an answer; of one that is too long the end is kept, which is where the question stands."""
     found = []
-    for place, ids in enumerate(encoder.encode_prompts([row.dialogue for row in rows])):
+    for place, ids in enumerate(
+        encoder.encode_prompts([dialogue_of(row) for row in rows], [f"row {row.number}" for row in rows])
+    ):
         kept = ids[-most:]
         found.append(Features(place, [kept], None, None, truncated=len(ids) - len(kept), prompt=len(kept)))
     return found

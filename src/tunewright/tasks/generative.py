@@ -87,16 +87,22 @@ class Generative(Task):
 
     max_new_tokens: int = Field(256, ge=1, description="tokens an answer may have")
     temperature: float = Field(0.0, ge=0, description="of sampling; 0: the likeliest token each time")
-    top_p: float = Field(1.0, gt=0, le=1, description="sample among the likeliest with this share (Holtzman et al. 2020)")
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="sample among the likeliest with this share (Holtzman et al. 2020)"
+    )
     num_beams: int = Field(1, ge=1, description="beam search with so many hypotheses")
     repetition_penalty: float = Field(1.0, gt=0, description="above 1: repeats less (Keskar et al. 2019, section 4.1)")
     scores: tuple[ScoreName, ...] | Literal["auto"] = Field(
         "auto", description="of written answers; auto: by what the references are"
     )
-    score_answers: int = Field(200, ge=0, description="rows of a split that are answered in writing for scores; 0: none")
+    score_answers: int = Field(
+        200, ge=0, description="rows of a split that are answered in writing for scores; 0: none"
+    )
     json_schema: str | None = Field(None, min_length=1, description="a file; json_schema scores answers by it")
     pattern: str | None = Field(None, min_length=1, description="a regular expression; regex scores answers by it")
-    max_truncated: float = Field(0.1, ge=0, le=1, description="share of rows whose answer may be cut before it is an error")
+    max_truncated: float = Field(
+        0.1, ge=0, le=1, description="share of rows whose answer may be cut before it is an error"
+    )
 
     @property
     def samples(self) -> bool:
@@ -147,7 +153,7 @@ class Generative(Task):
 
     def score(self, outputs: Sequence[Any], rows: Sequence[Row]) -> dict[str, Any]:
         """loss (nats a supervised token), perplexity, token_accuracy, and scores of the written answers."""
-        return {**likelihood_scores(outputs), **self.answer_scores(outputs, rows)}
+        return {**likelihood_scores(outputs), **self.answer_scores(outputs, rows), "num_rows": len(rows)}
 
     def answer_scores(self, outputs: Sequence[Any], rows: Sequence[Row]) -> dict[str, Any]:
         from ..metrics import generation as metrics
@@ -178,7 +184,9 @@ class Generative(Task):
             found: dict[str, Any] = json.loads(Path(self.json_schema).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             fix = "give a JSON schema file"
-            raise ConfigError(f"cannot be read: {error}", where=f"task.json_schema: {self.json_schema}", fix=fix) from None
+            raise ConfigError(
+                f"cannot be read: {error}", where=f"task.json_schema: {self.json_schema}", fix=fix
+            ) from None
         return found
 
     def decode(self, output: Any, row: Row) -> Written:

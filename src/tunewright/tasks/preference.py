@@ -15,14 +15,15 @@ from ..data.columns import Roles
 from ..data.table import Table
 from ..errors import DataError
 from .base import Batch, Encoded, Features, Loss, Row
-from .causal_lm import CausalLM, asked
-from .generative import Generative, Written
+from .causal_lm import CausalLM, asked, dialogue_of, written
+from .generative import NOTHING, Generative, Said, Written
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..models import Source
     from ..preferences import Pairs
+    from ..strategies.base import Defaults
 
 UNKNOWN = np.full(2, np.nan, dtype=np.float32)  # the reference's log-probabilities before they are computed
 REFERENCE_FREE = ("simpo", "orpo")
@@ -61,7 +62,9 @@ class Preference(Generative):
         0.0, ge=0, lt=0.5, description="the share of pairs taken to be the wrong way round (dpo: conservative; robust)"
     )
     gamma: float = Field(1.0, ge=0, description="simpo's margin (Meng et al. 2024, section 4: 0.3 to 1.6)")
-    template: str = Field("auto", min_length=1, description="as in causal_lm; auto: texts without a template stand as they are")
+    template: str = Field(
+        "auto", min_length=1, description="as in causal_lm; auto: texts without a template stand as they are"
+    )
     score_answers: int = Field(0, ge=0, description="rows of a split that are answered in writing for scores; 0: none")
 
     @model_validator(mode="after")
@@ -79,6 +82,10 @@ class Preference(Generative):
     @property
     def needs_reference(self) -> bool:  # type: ignore[override]
         return self.loss not in REFERENCE_FREE
+
+    def temper(self, defaults: Defaults) -> Defaults:
+        """A tenth of the rate (DPO paper, appendix B: 1e-6 where SFT takes 1e-5), and at most three epochs."""
+        return defaults._replace(learning_rate=defaults.learning_rate / 10, epochs=min(defaults.epochs, 3.0))
 
     # --- data -----------------------------------------------------------------------------------------------------
 
@@ -131,13 +138,12 @@ class Preference(Generative):
     # --- tensors --------------------------------------------------------------------------------------------------
 
     def encode(self, rows: Sequence[Row], tokenizer: Any, max_length: int) -> Encoded:
-        from ..data.encoding import DialogueEncoder
-
-        encoder = DialogueEncoder(tokenizer, tokenizer.chat_template, max_length)
+        encoder = templates.DialogueEncoder(tokenizer, tokenizer.chat_template, max_length)
         if rows and rows[0].label is None:
             return Encoded(asked(rows, encoder, max_length - 1))
         features, faults, counts = [], Counter[str](), Counter[str]()
-        pairs = encoder.pairs([row.dialogue for row in rows], [(row.label.chosen, row.label.rejected) for row in rows])
+        answers = [(row.label.chosen, row.label.rejected) for row in rows]
+        pairs = encoder.pairs([dialogue_of(row) for row in rows], answers, [f"row {row.number}" for row in rows])
         for place, made in enumerate(pairs):
             windows = [[*made.prompt, *made.chosen], [*made.prompt, *made.rejected]]
             features.append(Features(place, windows, None, UNKNOWN, made.truncated, prompt=len(made.prompt)))
@@ -211,19 +217,20 @@ class Preference(Generative):
     def predict(self, model: nn.Module, batch: Batch) -> list[Any]:
         """`Compared` of each labelled row; `Said` of each prompt."""
         if batch.features[0].label is None:
-            return CausalLM.predict(self, model, batch)  # type: ignore[arg-type]
+            answers = self.write(model, batch, batch.features)
+            return [Said(NOTHING, NOTHING, NOTHING, *answer) for answer in answers]
         pairs = self.pairs(model, batch)
         sums = np.stack([pairs.chosen.cpu().numpy(), pairs.rejected.cpu().numpy()], axis=1)
         lengths = np.stack([pairs.chosen_length.cpu().numpy(), pairs.rejected_length.cpu().numpy()], axis=1)
         wanted = [item for item in batch.features if item.row < self.score_answers]
-        written = dict(zip((item.row for item in wanted), self.write(model, batch, wanted), strict=True))
+        answers = dict(zip((item.row for item in wanted), self.write(model, batch, wanted), strict=True))
         return [
-            Compared(sums[place], lengths[place], np.asarray(item.label), *written.get(item.row, ()))
+            Compared(sums[place], lengths[place], np.asarray(item.label), *answers.get(item.row, ()))
             for place, item in enumerate(batch.features)
         ]
 
     def write(self, model: nn.Module, batch: Batch, features: Sequence[Features]) -> list[tuple[str, int, bool]]:
-        return CausalLM.write(self, model, batch, features)  # type: ignore[arg-type]
+        return written(self, model, batch.more.tokenizer, features)
 
     def score(self, outputs: Sequence[Any], rows: Sequence[Row]) -> dict[str, Any]:
         """Means over pairs. Without a reference at hand, as for another file, log-probabilities alone are compared."""
@@ -234,7 +241,7 @@ class Preference(Generative):
         columns = [torch.tensor(np.stack([getattr(item, name) for item in outputs])) for name in
                    ("log_probabilities", "lengths", "reference")]  # fmt: skip
         sums, lengths, reference = columns
-        plain = {"log_probability_accuracy": float((sums[:, 0] > sums[:, 1]).float().mean())}
+        plain = {"num_rows": len(rows), "log_probability_accuracy": float((sums[:, 0] > sums[:, 1]).float().mean())}
         known = (reference[:, 0], reference[:, 1]) if self.needs_reference else (None, None)
         if self.needs_reference and bool(reference.isnan().any()):
             return {**plain, **self.answer_scores(outputs, rows)}
@@ -254,7 +261,11 @@ class Preference(Generative):
         return Written(output.text, output.finished, output.num_tokens, None)
 
     def verdict(self, row: Row, said: Written) -> dict[str, Any]:
-        return {"label": self.reference(row), "rejected": str(row.label.rejected[-1].get("content") or ""), "predicted": said.text}
+        return {
+            "label": self.reference(row),
+            "rejected": str(row.label.rejected[-1].get("content") or ""),
+            "predicted": said.text,
+        }
 
 
 class PairsOfTurns:

@@ -33,8 +33,12 @@ class Seq2Seq(Generative):
 
     kind: Literal["seq2seq"] = "seq2seq"
     prefix: str = Field("", description="put before every text, as T5 was taught: `summarize: `")
-    max_target_length: int = Field(128, ge=2, description="tokens of a target in training; longer ones are cut, and counted")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Szegedy et al. 2016, section 7; 0.1 is usual for translation")
+    max_target_length: int = Field(
+        128, ge=2, description="tokens of a target in training; longer ones are cut, and counted"
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Szegedy et al. 2016, section 7; 0.1 is usual for translation"
+    )
 
     # --- data -----------------------------------------------------------------------------------------------------
 
@@ -100,14 +104,16 @@ class Seq2Seq(Generative):
             kept = None if target is None else np.array(target[: self.max_target_length], dtype=np.int64)
             features.append(Features(place, text.windows, None, kept, text.truncated))
             size = 0 if kept is None else len(kept)
-            counts.update({"supervised tokens": size, "tokens": features[-1].num_tokens + size, "answers cut": int(cut)})
+            counts.update(
+                {"supervised tokens": size, "tokens": features[-1].num_tokens + size, "answers cut": int(cut)}
+            )
         return Encoded(features, counts=counts)
 
     def targets(self, texts: Sequence[str], tokenizer: Any) -> list[list[int]]:
-        """Ids of each target with the end of sequence, exactly once, whatever the tokenizer's own habit."""
+        """Ids of each target as its model was pretrained to write it (BART: after a BOS), with the end of sequence once."""
         end = tokenizer.eos_token_id
-        made = tokenizer(text_target=list(texts), add_special_tokens=False, **QUIET)["input_ids"]
-        return [[*ids, end] for ids in made]
+        made = tokenizer(text_target=list(texts), **QUIET)["input_ids"]
+        return [ids if end is None or end in ids else [*ids, end] for ids in made]
 
     def collate(self, features: Sequence[Features], tokenizer: Any) -> Batch:
         import torch
