@@ -54,6 +54,7 @@ class Preference(Generative):
 
     peft_type: ClassVar[str] = "CAUSAL_LM"
     embedded: ClassVar[str | None] = "pocket-lm"
+    without_dropout: ClassVar[bool] = True  # else its noise is what policy and reference differ by
 
     kind: Literal["preference"] = "preference"
     loss: Literal["dpo", "ipo", "robust", "hinge", "simpo", "orpo"] = Field("dpo", description="see docs/generation.md")
@@ -252,10 +253,13 @@ class Preference(Generative):
         return {"loss": loss, **means, **chosen, **plain, **self.answer_scores(outputs, rows)}
 
     def worries(self, scores: dict[str, Any]) -> list[str]:
-        if self.needs_reference and scores.get("chosen_reward", 0.0) < 0:
-            return ["the chosen answers became less likely than they were before tuning, only less so than the rejected "
-                    "ones: lower the learning rate, raise beta, or tune on the chosen answers first (sft)"]  # fmt: skip
-        return []
+        """Of the chosen answers' own likelihood falling, by more than a nat an answer (Pal et al. 2024, section 3)."""
+        if not self.needs_reference or scores.get("chosen_reward", 0.0) > -self.strength:
+            return []
+        return [
+            "the chosen answers became less likely than before tuning, only less so than the rejected ones: lower the "
+            "learning rate, raise beta, or tune on the chosen answers first"
+        ]
 
     def decode(self, output: Any, row: Row) -> Written:
         return Written(output.text, output.finished, output.num_tokens, None)
