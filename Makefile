@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_DISABLE_TELEMETRY = 1
 
-.PHONY: demo test check bench install clean
+.PHONY: demo demo-generate test check bench install clean
 
 install: $(VENV)/.installed
 
@@ -18,6 +18,10 @@ demo: install
 	$(BIN)/tunewright train examples/parcel_desk/train.csv --test examples/parcel_desk/test.csv --strategy lora training.epochs=6 --out runs/demo --overwrite
 	$(BIN)/tunewright predict runs/demo --text "where is my parcel? it should have come on monday" --text "your app logs me out all the time"
 
+demo-generate: install
+	$(BIN)/tunewright train recipes/sft_then_dpo.yaml --out runs/demo-generate --overwrite
+	$(BIN)/tunewright predict runs/demo-generate/dpo --text "My parcel PD-4471 should have come on Monday. Where is it?"
+
 test: install
 	$(BIN)/python -m pytest -n 2
 
@@ -29,6 +33,7 @@ check: install
 
 bench: install
 	$(BIN)/python -m benchmarks sst2
+	$(BIN)/python -m benchmarks generation
 
 clean:
 	rm -rf $(VENV) runs build dist

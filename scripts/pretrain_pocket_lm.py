@@ -2,9 +2,9 @@
 
     python scripts/pretrain_pocket_lm.py --data FOLDER --work build/pocket_lm
 
-FOLDER holds english_novels_100, wikitext2 and dolly_3k; the corpus, the tokenizer and the untrained model are made in the
-work folder once; training resumes where it was interrupted. An hour of one CPU core is the budget that the model was
-made with; a GPU takes more tokens in less time (--tokens).
+FOLDER holds english_novels_100, wikitext2 and dolly_3k; the corpus, the tokenizer and the untrained model are made in
+the work folder once; training resumes where it was interrupted. An hour of one CPU core is the budget that the model
+was made with; a GPU takes more tokens in less time (--tokens).
 """
 
 from __future__ import annotations
@@ -131,12 +131,12 @@ def make_model(work: Path) -> None:
 def configuration(work: Path) -> dict[str, Any]:
     return {
         "model": str(work / "untrained"),
-        "data": {"train": str(work / "train.jsonl"), "validation": str(work / "validation.jsonl"), "max_length": CONTEXT},
+        "data": {"train": f"{work}/train.jsonl", "validation": f"{work}/validation.jsonl", "max_length": CONTEXT},
         "task": {"kind": "causal_lm", "shape": "text", "max_truncated": 1},
         "strategy": {"kind": "full"},
         "training": {
-            "max_steps": 1500, "batch_size": 16, "learning_rate": 2e-3, "schedule": "cosine", "warmup": 0.05, "precision": "bf16",
-            "weight_decay": 0.1, "evaluate_every": 400, "checkpoint_every": 100, "micro_batch_tokens": 4096,
+            "max_steps": 1500, "batch_size": 16, "learning_rate": 2e-3, "schedule": "cosine", "warmup": 0.05,
+            "precision": "bf16", "weight_decay": 0.1, "evaluate_every": 400, "checkpoint_every": 100, "micro_batch_tokens": 4096,
         },
         "out": str(work / "run"),
     }  # fmt: skip

@@ -31,8 +31,8 @@ def train(
     """Trains one model.
 
     Args:
-        config: a RunConfig, a YAML file or a mapping; or leave it out and give `data`. One with `stages` is several runs,
-            each of which starts from the one before it; the last one's result is returned.
+        config: a RunConfig, a YAML file or a mapping; or leave it out and give `data`. One with `stages` is several
+            runs, each of which starts from the one before it; the last one's result is returned.
         data: the training file, or a mapping of the `data` section.
         overrides: `strategy.r=16` and the like, applied to a file or mapping.
         resume, overwrite, allow_missing: as in `run.train`.

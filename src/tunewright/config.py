@@ -91,6 +91,7 @@ class TrainingConfig(Settings):
     keep_checkpoints: int = Field(1, ge=1, description="the newest; the best is kept besides")
     early_stopping: EarlyStopping | None = Field(None, description="off unless given; `{}` takes the defaults")
     gradient_checkpointing: bool = Field(False, description="less memory, about a third slower")
+    score_before: bool = Field(False, description="score the untuned model on the last split too, for comparison")
     dropout: float | None = Field(None, ge=0, lt=1, description="replaces the model's own rates; 0 switches them off")
 
 

@@ -51,6 +51,7 @@ def metrics_of(session: Session, model: nn.Module, state: State, outputs: dict[s
     best = best_evaluation(state.evaluations, metric)
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return {
+        **({"before": session.before} if session.before is not None else {}),
         "validation": scores.get("validation"),
         "test": scores.get("test"),
         "fit_seconds": round(state.fit_seconds, 3),

@@ -20,7 +20,7 @@ ATTENTION = "tunewright_segments"  # the name under which transformers' models f
 
 
 class Segment(NamedTuple):
-    """Tokens [first, last) of a pack, which see themselves and, where there is one, the prompt [start, end) before them."""
+    """Tokens [first, last) of a pack, which see themselves and, where there is one, the prompt [start, end) before."""
 
     first: int
     last: int
@@ -56,11 +56,11 @@ class Packed:
         return Packed(ids, positions, self.segments, *rest)
 
 
-def pack(documents: Sequence[tuple[Sequence[int], Any]]) -> Packed:
+def pack(documents: Sequence[tuple[Any, Any]]) -> Packed:
     """Documents one after another.
 
     Args:
-        documents: (T,) token ids and (T,) weights of each token as a target; the first token's is 0, nothing predicts it.
+        documents: (T,) token ids and (T,) weights of each token as a target; the first's is 0, nothing predicts it.
     """
     segments, first = [], 0
     positions, sources, owners = [], [], []
@@ -71,10 +71,10 @@ def pack(documents: Sequence[tuple[Sequence[int], Any]]) -> Packed:
         sources.append(first + scored - 1)
         owners.append(np.full(len(scored), owner))
         first += len(ids)
-    ids = np.concatenate([np.asarray(ids, dtype=np.int64) for ids, _ in documents])
+    whole = np.concatenate([np.asarray(ids, dtype=np.int64) for ids, _ in documents])
     weights = np.concatenate([np.asarray(weights, dtype=np.float32) for _, weights in documents])
     places = np.concatenate(sources)
-    return packed(ids, np.concatenate(positions), segments, places, ids[places + 1], weights[places + 1],
+    return packed(whole, np.concatenate(positions), segments, places, whole[places + 1], weights[places + 1],
                   np.concatenate(owners))  # fmt: skip
 
 
@@ -109,8 +109,8 @@ def arguments(pack: Packed) -> dict[str, Any]:
 
 
 def attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float | None = None,
-    dropout: float = 0.0, segments: Sequence[Segment] | None = None, sliding_window: int | None = None, **others: Any,
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
+    scaling: float | None = None, dropout: float = 0.0, segments: Sequence[Segment] | None = None, sliding_window: int | None = None, **others: Any,
 ) -> tuple[Tensor, None]:  # fmt: skip
     """Causal attention within each segment of (1, H, N, D) queries; transformers' own where no segments are given.
 
@@ -124,7 +124,8 @@ def attention(
 
     if segments is None:
         return sdpa_attention_forward(
-            module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, sliding_window=sliding_window, **others
+            module, query, key, value, attention_mask, scaling=scaling, dropout=dropout,
+            sliding_window=sliding_window, **others,
         )  # fmt: skip
     groups = query.shape[1] // key.shape[1]
     key, value, dtype = repeat_kv(key, groups), repeat_kv(value, groups), query.dtype

@@ -139,8 +139,18 @@ def make_model(session: Session) -> nn.Module:
         models.checkpoint_gradients(model)
     if session.task.needs_reference:
         ask_reference(session, model.to(session.accelerator.device))
+    if training.score_before:
+        score_before(session, model.to(session.accelerator.device))
     model.requires_grad_(False)  # each strategy marks what trains
     return session.strategy.apply(model, session.task).to(session.accelerator.device)
+
+
+def score_before(session: Session, model: nn.Module) -> None:
+    """The untuned model's scores on the last split (test, where there is one)."""
+    name = list(session.encoded)[-1]
+    rows = session.rows(name)
+    outputs = session.outputs(model, name)
+    session.before = session.task.tune(outputs, rows).score(outputs, rows)
 
 
 def ask_reference(session: Session, model: nn.Module) -> None:
@@ -345,7 +355,8 @@ def prove_parity(session: Session, outputs: dict[str, list[Any]]) -> None:
 
 def refuse_other_tokens(session: Session, predictor: Predictor, name: str, rows: Sequence[Row]) -> None:
     """Raises ModelError where the saved tokenizer, or the template stored with it, makes other tokens of a row."""
-    for served, trained, row in zip(predictor.encoded(rows).features, session.encoded[name].features, rows, strict=False):
+    encoded = predictor.encoded(rows).features
+    for served, trained, row in zip(encoded, session.encoded[name].features, rows, strict=False):
         if [list(window) for window in served.windows] != [list(window) for window in trained.windows]:
             what = f"the saved tokenizer reads row {row.number} of {name} differently"
             raise ModelError(what, where=str(session.run / "model"), fix="report this with run.yaml")

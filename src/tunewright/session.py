@@ -39,6 +39,7 @@ class Session:
     precision: arithmetic.Precision
     listener: Listener
     started: float
+    before: dict[str, Any] | None = None  # scores of the untuned model
     kept: tuple[int, list[Any]] | None = None  # step and validation outputs of the best evaluation
 
     @property
@@ -101,7 +102,7 @@ def fingerprint(session: Session) -> dict[str, Any]:
         if key not in ("keep_checkpoints", "checkpoint_every")
     }
     rows = {
-        f"data.{name}": digest([(row.text, row.label, row.words) for row in split.rows])[:16]
+        f"data.{name}": digest([(row.text, row.label, row.words, row.dialogue) for row in split.rows])[:16]
         for name, split in session.intake.splits.items()
     }
     origin = {"model weights": session.source.fingerprint[:16], "tokenizer": session.source.tokenizer_fingerprint[:16]}

@@ -185,10 +185,13 @@ def test_bertscore_of_another_layer_is_bert_scores(oracle):
 def test_bertscore_is_of_fp32_and_leaves_torch_as_it_was(embedder):
     import torch
 
-    exact = bertscore.pair_scores(embedder, *sides(BY_HAND))
-    before = torch.get_rng_state()
+    before, seen = torch.get_rng_state(), []
     torch.set_float32_matmul_precision("medium")
-    assert bertscore.bertscore(*sides(BY_HAND)).f1 == overlap.mean(pair.f1 for pair in exact)
+    hook = embedder.model.register_forward_hook(lambda *_: seen.append(torch.get_float32_matmul_precision()))
+    bertscore.pair_scores(embedder, *sides(BY_HAND))
+    hook.remove()
+    bertscore.load()
+    assert set(seen) == {"highest"}
     assert torch.get_float32_matmul_precision() == "medium"
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -204,6 +207,14 @@ def test_scores_do_not_depend_on_the_order_of_rows(seed):  # D9
     assert generation.score(generation.SCORES, *sides(mixed), **options) == generation.score(
         generation.SCORES, *sides(pairs), **options
     )
+
+
+def test_batches_of_bertscore_do_not_depend_on_the_order_of_rows():  # D9
+    pairs = [([row], [row] * (row % 4)) for row in range(20)]
+    mixed = random.Random(1).sample(pairs, len(pairs))
+    found = [[[rows[place] for place in batch] for batch in bertscore.batches(rows, 8)] for rows in (pairs, mixed)]
+    assert found[0] == found[1]
+    assert all(len(batch) * max(max(map(len, pair)) for pair in batch) <= 8 for batch in found[0])
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 40, 10_000])

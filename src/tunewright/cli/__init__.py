@@ -18,7 +18,7 @@ import typer
 from ..errors import ConfigError, Interrupted, TunewrightError
 
 USAGE: Any = typer.BadParameter.__mro__[2]  # ClickException: newer typers bring a click of their own
-VERBS = ("train", "evaluate", "predict", "show", "inspect", "preview", "schema")
+VERBS = ("train", "evaluate", "predict", "chat", "show", "inspect", "preview", "schema")
 OUR_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 Import = Annotated[list[Path] | None, typer.Option("--import", help="a .py file with tasks or strategies of your own")]

@@ -54,7 +54,8 @@ Trust = Annotated[bool, typer.Option("--trust-remote-code", help="run Python cod
 def command(
     source: Source, settings: Settings = None, test: TestFile = None, validation: Validation = None,
     text: TextColumn = None, label: Label = None, label_names: Names = None, label_delimiter: Delimiter = None,
-    header: Header = None, strategy: StrategyKind = None, model: Model = None, start: Start = None, task: TaskKind = None, out: Out = None,
+    header: Header = None, strategy: StrategyKind = None, model: Model = None, start: Start = None,
+    task: TaskKind = None, out: Out = None,
     merge: Merge = False, resume: Resume = False, overwrite: Overwrite = False, allow_missing: Missing = None,
     as_json: AsJson = False, trust_remote_code: Trust = False, imports: Import = None,
 ) -> None:  # fmt: skip
@@ -97,6 +98,6 @@ def show(result: Any, as_json: bool) -> None:
 
         print(json.dumps(finite({"path": str(result.path), **result.metrics}), ensure_ascii=False))
         return
-    tables.scores({name: result.metrics[name] for name in ("validation", "test") if result.metrics[name]})
+    tables.scores({name: result.metrics[name] for name in ("before", "validation", "test") if result.metrics.get(name)})
     tables.examples(result.path)
     tables.closing(result)

@@ -72,7 +72,8 @@ def match(table: Table, roles: Roles, labelled: bool = True) -> Roles:
 def read(table: Table, index: int, roles: Roles, labelled: bool) -> Row | str:
     """One row, or why it is unusable."""
     record = table.rows[index]
-    source, target = record[roles.text[0]], record.get(roles.label[0])
+    source: Any = record[roles.text[0]]
+    target: Any = record.get(roles.label[0])
     if roles.delimiter is not None and isinstance(source, dict):
         first, _, second = roles.delimiter.partition("->")
         source, target = source.get(first), source.get(second)

@@ -85,7 +85,7 @@ def main_score(scores: Record) -> tuple[str, float] | None:
 
 def is_score(name: str) -> bool:
     """Whether a higher value means a better model: no loss, and no number of things."""
-    return name != "loss" and not name.startswith("num_")
+    return name not in ("loss", "perplexity", "answers") and not name.startswith("num_")
 
 
 def curve(lines: Iterable[Record], *path: str, x: str = "step") -> list[Point]:

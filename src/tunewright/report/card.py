@@ -8,10 +8,11 @@ from typing import Any
 
 import yaml
 
-from . import usage, verdict
+from . import card_written, usage, verdict
 from .analysis import by_weakness, weakest
 from .calibration import calibration_sentence
-from .files import RunFiles, read
+from .files import GENERATIVE, RunFiles, read
+from .generation import loss_name, score_title
 from .hub import metadata, one_line
 from .markup import clean
 from .words import (
@@ -24,7 +25,6 @@ from .words import (
     percent,
     plural,
     score,
-    score_name,
     score_value,
     score_word,
     share,
@@ -35,6 +35,7 @@ from .words import (
 
 # What starts markup within a line (an underscore only at the edge of a word), or at its start.
 _SPECIAL = re.compile(r"[\\`*\[\]|~$@]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=:)//|(?<=www)\.(?=\S)", re.IGNORECASE)
+_BESIDE = {"loss": ("perplexity", "token_accuracy"), "accuracy": ("margin",)}
 _LEADING = re.compile(r"^(?:[#+=>-]|\d+(?=[.)](?:\s|$)))")
 
 
@@ -81,9 +82,11 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 def _introduction(files: RunFiles) -> str:
     model = files.base_model or str(files.config.get("model") or files.metrics.get("model") or "a model")
-    kind = task_name(files.task).lower() + (" with several labels a text" if files.multi_label else "")
+    goal = "causal_lm" if files.task == "preference" else files.task
+    kind = task_name(goal).lower() + (" with several labels a text" if files.multi_label else "")
     made = f" on {date(files.metrics['created'])}" if files.metrics.get("created") else ""
     how = f"with Tunewright{made}, by {markdown(strategy_name(files.strategy, files.part('strategy')))}"
+    how += f", tuned to preferences with {markdown(loss_name(files))}" if files.task == "preference" else ""
     said = f"{markdown(model)}, made into a model for {markdown(kind)} {how}."
     return f"# {markdown(files.name)}\n\n{said}{_main_result(files)}"
 
@@ -92,12 +95,12 @@ def _main_result(files: RunFiles) -> str:
     found, rows = verdict.main(files), finite(files.scores.get("num_rows"))
     if found is None:
         return ""
-    said = f"\n\n{score_name(found.name)} on {files.split}: **{score(found.value)}**"
+    said = f"\n\n{score_title(files, found.name)} on {files.split}: **{score(found.value)}**"
     if found.interval and rows:
         low, high = found.interval
-        said += f" (95 % interval {score(low)} to {score(high)}, {plural(rows, 'row')})"
-    beside = {"f1": ("precision", "recall"), "exact_match": ("f1",)}.get(found.name, ())
-    others = [f"{score_word(name)} {score(files.scores[name])}" for name in beside if name in files.scores]
+        said += f" (95 % interval {score(low)} to {score(high)}, {plural(rows, files.row_noun)})"
+    beside = {"f1": ("precision", "recall"), "exact_match": ("f1",), **_BESIDE}.get(found.name, ())
+    others = [f"{score_word(name)} {score_value(name, files.scores[name])}" for name in beside if name in files.scores]
     return "; ".join([said, *others]) + "."
 
 
@@ -108,9 +111,11 @@ def _intended_use(files: RunFiles) -> str:
         "sequence_classification": _use_of_classes,
         "token_classification": _use_of_tags,
         "question_answering": _use_of_answers,
+        **dict.fromkeys(GENERATIVE, card_written.use),
     }
     said += f" {told[files.task](files)}" if files.task in told else ""
-    return f"## Intended use\n\n{said} Not meant for decisions about people that no person checks."
+    said += f"\n\n{prompts}\n\n" if (prompts := card_written.prompts(files)) else " "
+    return f"## Intended use\n\n{said}Not meant for decisions about people that no person checks."
 
 
 def _use_of_classes(files: RunFiles) -> str:
@@ -151,6 +156,8 @@ def _training_data(files: RunFiles) -> str:
         for phrase, number in (split.get("faults") or {}).items()
     ]
     table = _table(["split", "file", "rows", "kept", "truncated", "tokens"], rows)
+    learned = card_written.learned(files, splits)
+    table += f"\n\n{_table(*learned)}" if learned else ""
     return f"## Training data\n\n{table}" + ("\n\nMended or lost:\n\n" + "\n".join(mended) if mended else "")
 
 
@@ -181,7 +188,7 @@ def _results(files: RunFiles) -> str:
     if not names:
         return "## Results\n\nNot evaluated."
     rows = [
-        [markdown(score_name(name)), *(score_value(name, scores[split].get(name)) for split in splits)]
+        [markdown(score_title(files, name)), *(score_value(name, scores[split].get(name)) for split in splits)]
         for name in names
     ]
     return "## Results\n\n" + _table(["score", *splits], rows) + _groups(files)
@@ -205,6 +212,7 @@ def _limits(files: RunFiles) -> str:
         *_limits_of_groups(files),
         *_limits_of_scores(files),
         *_limits_of_data(files),
+        *card_written.limits(files),
         *(markdown(warning) for warning in files.metrics.get("warnings") or []),
         "Not measured: other domains and languages, fairness between groups of people, texts made to deceive it.",
     ]

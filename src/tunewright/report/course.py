@@ -75,6 +75,8 @@ def _from_to(points: Sequence[Point]) -> str:
 
 
 def _scores(files: RunFiles) -> Markup:
+    if files.task == "preference":  # theirs are drawn beside those of training
+        return Markup("")
     names = _score_names(files.evaluations)
     curves = [curve(files.evaluations, "validation", name) for name in names]
     series = [Series(score_name(name), thin(points), colour=index)

@@ -13,9 +13,13 @@ import yaml
 
 from ..embedded import ALIASES
 from ..errors import RunDirectoryError
-from . import privacy
+from . import privacy, stored
+from .stored import Stored
 
 Record = dict[str, Any]
+
+GENERATIVE = ("causal_lm", "seq2seq", "preference")  # tasks that write answers
+_TEXTS = ("text", "label", "rejected", "predicted")  # of their predictions: what people and models wrote
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?")
 
@@ -34,6 +38,7 @@ class RunFiles:
     predictions_split: str = "test"
     base_model: str | None = None  # its name on the hub, where it has one
     manifest: Record = field(default_factory=dict)  # form and task of model/tunewright.json, where the model is there
+    stored: Stored = field(default_factory=Stored)  # of a task that writes answers: how model/ writes them
 
     def part(self, name: str) -> Record:
         """A part of the configuration: task, strategy, training or data."""
@@ -91,6 +96,16 @@ class RunFiles:
         return str(self.part("task").get("kind") or self.metrics.get("task") or "")
 
     @property
+    def generative(self) -> bool:
+        """Whether the model writes answers."""
+        return self.task in GENERATIVE
+
+    @property
+    def row_noun(self) -> str:
+        """What a row of the data is."""
+        return "pair" if self.task == "preference" else "row"
+
+    @property
     def split(self) -> str:
         """The split that the report speaks of: test, or validation where there is no test."""
         return "test" if self.metrics.get("test") else "validation"
@@ -119,6 +134,7 @@ def read(run: Path) -> RunFiles:
     config, metrics = _mapping(run / "run.yaml"), _mapping(run / "metrics.json")
     training, evaluations = _history(run / "history.jsonl")
     split, predictions = _predictions(run / "predictions")
+    generative = ((config.get("task") or {}).get("kind") or metrics.get("task")) in GENERATIVE
     return RunFiles(
         name=run.resolve().name,
         config=_private_config(config),
@@ -126,10 +142,11 @@ def read(run: Path) -> RunFiles:
         ledger=privacy.scrub_values(_mapping(run / "data.json")),
         training=training,
         evaluations=evaluations,
-        predictions=predictions,
+        predictions=_private_predictions(predictions) if generative else predictions,
         predictions_split=split,
         base_model=hub_name(str(config.get("model") or metrics.get("model") or "")),
         manifest=_manifest(run / "model" / "tunewright.json"),
+        stored=stored.read(run / "model") if generative else Stored(),
     )
 
 
@@ -159,6 +176,14 @@ def _private_metrics(metrics: Record) -> Record:
     if metrics.get("command"):
         private["command"] = privacy.scrub_command(str(metrics["command"]))
     return private
+
+
+def _private_predictions(lines: list[Record] | None) -> list[Record] | None:
+    """Prompts and answers are often logs, code and mails: secrets and paths are taken out of them, too."""
+    if lines is None:
+        return None
+    hidden = lambda line, key: privacy.scrub(line[key]) if isinstance(line.get(key), str) else line.get(key)  # noqa: E731
+    return [{**line, **{key: hidden(line, key) for key in _TEXTS if key in line}} for line in lines]
 
 
 def _mapping(path: Path) -> Record:

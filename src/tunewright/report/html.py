@@ -5,7 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from . import answer_sections, calibration, classes, course, entity_sections, mistakes, origin, outcome
+from . import (
+    answer_sections,
+    calibration,
+    classes,
+    course,
+    entity_sections,
+    mistakes,
+    origin,
+    outcome,
+    preference_sections,
+    written_sections,
+)
 from .files import RunFiles, read
 from .markup import Markup, clean, element, join
 from .style import CSS
@@ -19,6 +30,14 @@ _CLASSIFICATION = (classes.classes, classes.confusion, calibration.calibration, 
 _OUTCOME = {
     "token_classification": (classes.classes, entity_sections.errors, entity_sections.mistake_list),
     "question_answering": (answer_sections.results, answer_sections.mistake_list),
+    "causal_lm": (written_sections.scores, written_sections.answers, written_sections.template),
+    "seq2seq": (written_sections.scores, written_sections.answers),
+    "preference": (
+        preference_sections.rewards,
+        written_sections.scores,
+        written_sections.answers,
+        written_sections.template,
+    ),
 }
 
 

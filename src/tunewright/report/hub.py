@@ -14,6 +14,9 @@ _PIPELINES = {
     "sequence_classification": "text-classification",
     "token_classification": "token-classification",
     "question_answering": "question-answering",
+    "causal_lm": "text-generation",
+    "seq2seq": "text2text-generation",
+    "preference": "text-generation",
 }
 # Names of ours -> metric type of the hub. Others are in the results table, not in the metadata.
 _METRICS = {
@@ -27,6 +30,13 @@ _METRICS = {
     "exact_match": "exact_match",
     "precision": "precision",
     "recall": "recall",
+    "perplexity": "perplexity",
+    "rouge1": "rouge",
+    "rouge2": "rouge",
+    "rougeL": "rouge",
+    "bleu": "bleu",
+    "chrf": "chrf",
+    "bertscore": "bertscore",
 }
 # The hub refuses a licence that it does not know, so the usual ones are named and the rest are `other`.
 _LICENCES = frozenset({
@@ -65,8 +75,15 @@ def _licence(name: Any) -> Record:
 
 
 def _tags(files: RunFiles, pipeline: str) -> list[str]:
-    named = ["tunewright", pipeline, _slug(files.strategy), "multi-label" if files.multi_label else ""]
+    named = ["tunewright", pipeline, _slug(files.strategy), "multi-label" if files.multi_label else "", *_method(files)]
     return [tag for tag in dict.fromkeys(named) if tag]
+
+
+def _method(files: RunFiles) -> list[str]:
+    """The field's word for what was trained: `sft` for answers to prompts, the loss for preferences."""
+    if files.task == "preference":
+        return ["preference-tuning", _slug(str(files.part("task").get("loss") or "dpo"))]
+    return ["sft"] if files.task == "causal_lm" and files.part("task").get("shape") != "text" else []
 
 
 def _model_index(files: RunFiles, pipeline: str) -> list[Record]:

@@ -20,19 +20,57 @@ def ledger(files: RunFiles) -> Markup:
     splits: dict[str, Record] = {name: split for name, split in (files.ledger.get("splits") or {}).items() if split}
     if not splits:
         return Markup("")
-    head = ["split", "file", "rows in", "kept", "dropped", *_columns(splits), "tokens", "SHA-256"]
-    rows = [_split_row(name, files.source(name), split, _columns(splits)) for name, split in splits.items()]
+    columns = _columns(splits, files.task)
+    head = ["split", "file", "rows in", "kept", "dropped", *columns, "tokens", "SHA-256"]
+    rows = [_split_row(name, files.source(name), split, columns) for name, split in splits.items()]
     lead = f"Every row is accounted for. {_lengths(files.ledger)}"
     sheet = page.card(None, page.table("Rows by split", head, rows, text=2))
     notes = [str(note) for note in files.ledger.get("notes") or []]
     told = page.card("How the data was read", element("ul", *(element("li", note) for note in notes), class_="plain"))
-    parts = [*_distribution(splits, files.counted_noun), *([told] if notes else [])]
+    parts = [*_distribution(splits, files.counted_noun), *_learned(splits, files), *([told] if notes else [])]
     return page.section("data", "Data", lead, sheet, _duplicates(files.ledger), page.grid(*parts) if parts else None)
 
 
-def _columns(splits: dict[str, Record]) -> list[str]:
-    """What is told only where it happened: that a text was cut, read in windows, or mended."""
-    in_windows = any((split.get("windows") or 0) > (split.get("rows_kept") or 0) for split in splits.values())
+def learned_share(split: Record, task: str) -> float | None:
+    """Supervised tokens of all: an encoder-decoder's targets are no part of the tokens that it reads."""
+    learned, read = finite(split.get("supervised_tokens")), finite(split.get("tokens"))
+    if learned is None or read is None:
+        return None
+    total = read + learned if task == "seq2seq" else read
+    return learned / total if total else None
+
+
+def _learned(splits: dict[str, Record], files: RunFiles) -> list[Markup]:
+    """What the loss counts; nothing for tasks whose loss counts rows."""
+    known = {name: split for name, split in splits.items() if finite(split.get("supervised_tokens")) is not None}
+    if not known:
+        return []
+    names = [
+        name for name in ("answers_cut", "rows_without_a_target") if any(name in split for split in known.values())
+    ]
+    rows = [
+        [name, count(split["supervised_tokens"]), share(learned_share(split, files.task)),
+         *(_of_rows(split, key) for key in names)]
+        for name, split in known.items()
+    ]  # fmt: skip
+    head = ["split", "supervised tokens", "of all", *(name.replace("_", " ") for name in names)]
+    note = {
+        "preference": "A pair's prompt counts with both of its answers.",
+        "seq2seq": "Supervised are the targets; what is read is not.",
+    }.get(files.task, "Supervised are the tokens that the loss counts; the others are only read.")
+    return [page.card("What is learned", page.table("What is learned", head, rows), element("p", note, class_="note"))]
+
+
+def _of_rows(split: Record, key: str) -> str:
+    number, kept = finite(split.get(key)), finite(split.get("rows_kept"))
+    return count(number) + (f" ({share(number / kept)})" if number and kept else "")
+
+
+def _columns(splits: dict[str, Record], task: str = "") -> list[str]:
+    """What is told only where it happened: that a text was cut, read in windows, or mended. A pair is always two."""
+    in_windows = task != "preference" and any(
+        (split.get("windows") or 0) > (split.get("rows_kept") or 0) for split in splits.values()
+    )
     mended = any(split.get("faults") for split in splits.values())
     cut = not in_windows or any(split.get("truncated") for split in splits.values())
     return [name for name, there in (("truncated", cut), ("windows", in_windows), ("mended or lost", mended)) if there]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import page, verdict
+from . import generation, page, verdict
 from .files import RunFiles
 from .markup import Markup, element
 from .verdict import Main
@@ -18,18 +18,22 @@ from .words import (
     plural,
     score,
     score_name,
+    score_value,
     share,
     strategy_name,
     task_name,
 )
 
-_SECOND = ("f1", "f1_macro", "f1_micro", "exact_match", "mcc")  # the first that is there stands beside the main score
+# The first that is there stands beside the main score.
+_SECOND = ("perplexity", "margin", "f1", "f1_macro", "f1_micro", "exact_match", "mcc")
+_SHARES = ("accuracy", "log_probability_accuracy")
 
 
 def headline(files: RunFiles) -> Markup:
     """What was trained on what, how, and when; and in a sentence how it did."""
     model = str(files.config.get("model") or files.metrics.get("model") or "A model")
     kind = task_name(files.task) + (", several labels a text" if files.multi_label else "")
+    kind += f" ({generation.loss_name(files)})" if files.task == "preference" else ""
     how = strategy_name(files.strategy, files.part("strategy"))
     parts = [kind, plural(len(files.labels), files.label_noun) if files.labels else None, how]
     created = files.metrics.get("created")
@@ -46,7 +50,7 @@ def headline(files: RunFiles) -> Markup:
 def tiles(files: RunFiles) -> Markup:
     """The key figures."""
     main = verdict.main(files)
-    found = [_main_tile(main, f"on {files.split}"), *_second_tile(files, main)] if main else []
+    found = [_main_tile(files, main, f"on {files.split}"), *_second_tile(files, main)] if main else []
     return element("dl", *found, *_cost_tiles(files), class_="tiles", aria_label="Key figures")
 
 
@@ -57,7 +61,7 @@ def _second_tile(files: RunFiles, main: Main) -> list[Markup]:
     if main.name == "f1" and recall is not None and precision is not None:
         return [_tile("Entities found", percent(recall), f"{percent(precision)} of its marks are right")]
     known = [name for name in _SECOND if finite(scores.get(name)) is not None and name != main.name]
-    return [_tile(score_name(name), score(scores[name]), on) for name in known[:1]]
+    return [_tile(score_name(name), score_value(name, scores[name]), on) for name in known[:1]]
 
 
 def _cost_tiles(files: RunFiles) -> list[Markup]:
@@ -66,7 +70,7 @@ def _cost_tiles(files: RunFiles) -> list[Markup]:
     trained = (files.ledger.get("splits") or {}).get("train", {}).get("rows_kept")
     evaluated = f"{count(files.scores.get('num_rows'))} to {files.split}" if files.scores else ""
     total_time = f"{duration(metrics.get('total_seconds'))} in all"
-    found = [_tile("Training rows", count(trained), evaluated)] if trained is not None else []
+    found = [_tile(f"Training {files.row_noun}s", count(trained), evaluated)] if trained is not None else []
     found.append(_tile("Time to train", duration(metrics.get("fit_seconds")), total_time))
     found.append(
         _tile(
@@ -82,13 +86,14 @@ def _cost_tiles(files: RunFiles) -> list[Markup]:
     return found
 
 
-def _main_tile(main: Main, on: str) -> Markup:
-    is_share = main.name == "accuracy" or (main.name == "exact_match" and main.interval is not None)
+def _main_tile(files: RunFiles, main: Main, on: str) -> Markup:
+    is_share = main.name in _SHARES or (main.name == "exact_match" and main.interval is not None)
+    name = generation.score_title(files, main.name)
     value = percent(main.value) if is_share else score(main.value)
     if main.interval is None:
-        return _tile(score_name(main.name), value, on, main=True)
+        return _tile(name, value, on, main=True)
     interval = f"95{NARROW}%: {verdict.interval_words(main)}"
-    return _tile(f"{score_name(main.name)} {on}", value, interval, main=True)
+    return _tile(f"{name} {on}", value, interval, main=True)
 
 
 def _tile(name: str, value: str, more: str, main: bool = False) -> Markup:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from . import usage_written
 from .files import RunFiles
 
 _AUTO_CLASSES = {
@@ -31,6 +32,8 @@ def repeat_commands(files: RunFiles) -> str:
 
 def example(files: RunFiles) -> tuple[str, ...]:
     """What is asked in every example: a text, or its parts."""
+    if files.generative:
+        return usage_written.example(files)
     if files.task in _EXAMPLES:
         return _EXAMPLES[files.task]
     pair = len(files.part("data").get("text") or []) == 2
@@ -39,7 +42,7 @@ def example(files: RunFiles) -> tuple[str, ...]:
 
 def predict_command(files: RunFiles) -> str:
     text, *others = example(files)
-    if others and files.task != "question_answering":
+    if others and not asks_by_context(files):
         return f"tunewright predict {shlex.quote(files.where)} pairs.csv"
     context = f' --context "{others[0]}"' if others else ""
     return f'tunewright predict {shlex.quote(files.where)} --text "{text}"{context}'
@@ -54,9 +57,16 @@ def python_lines(files: RunFiles) -> str:
 
 def plain_lines(files: RunFiles) -> str:
     """Loading and using the model without tunewright, with transformers (and peft for an adapter)."""
+    if files.generative:
+        return "\n".join([*_imports(files), "", *_loading(files), "", *usage_written.lines(files)])
     whole = {"token_classification": _tag_lines, "question_answering": _span_lines}.get(files.task, _logit_lines)
     used = _pooled_lines(files) if is_pooled(files) else whole(files)
     return "\n".join([*_imports(files), "", *_loading(files), "", *_call(files), *used])
+
+
+def asks_by_context(files: RunFiles) -> bool:
+    """Whether --context is the second part of what is asked."""
+    return files.task == "question_answering" or files.part("task").get("shape") == "question_answering"
 
 
 def is_pooled(files: RunFiles) -> bool:
@@ -73,14 +83,14 @@ def is_adapter(files: RunFiles) -> bool:
 
 def _head_is_lost(files: RunFiles) -> bool:
     """Whether the model's own head must be put into the base, since PEFT has not kept it."""
-    return is_adapter(files) and files.strategy in _PROMPTS and not is_pooled(files)
+    return not files.generative and is_adapter(files) and files.strategy in _PROMPTS and not is_pooled(files)
 
 
 def _on_base(files: RunFiles) -> bool:
     """Whether base and adapter are loaded one after the other: the head goes between them, or PEFT's class for the
     task would not do what was trained (for answering questions it drops token types)."""
     special = files.strategy in _PROMPTS or files.task == "question_answering"
-    return is_adapter(files) and special and not is_pooled(files)
+    return is_adapter(files) and special and not is_pooled(files) and not files.generative
 
 
 def _class_name(files: RunFiles) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from . import entities
+from . import entities, generation
 from .analysis import Point, main_score, ratio_interval, wilson
 from .files import RunFiles
 from .words import NARROW, count, finite, percent, plural, score, score_word
 
 # Where the usual order of scores would pick another one.
-_FIRST = {"token_classification": ("f1", "accuracy"), "question_answering": ("exact_match", "f1")}
+_FIRST = {"token_classification": ("f1", "accuracy"), "question_answering": ("exact_match", "f1"), **generation.FIRST}
 _CAUTION = " They also chose the best step: expect a little less on new text."
 
 
@@ -33,9 +33,9 @@ def _interval(files: RunFiles, name: str) -> Point | None:
     rows = finite(files.scores.get("num_rows"))
     if files.task == "token_classification":
         return _interval_over_rows(files, name)
-    wanted = "exact_match" if files.task == "question_answering" else "accuracy"
+    shares = ("exact_match",) if files.task == "question_answering" else ("accuracy", "log_probability_accuracy")
     value = finite(files.scores.get(name))
-    return wilson(value, int(rows)) if name == wanted and rows and value is not None else None
+    return wilson(value, int(rows)) if name in shares and rows and value is not None else None
 
 
 def _interval_over_rows(files: RunFiles, name: str) -> Point | None:
@@ -53,8 +53,8 @@ def sentence(files: RunFiles) -> str:
     found = main(files)
     if found is None:
         return "It was not evaluated: there are no scores on validation or test data."
-    rows = finite(files.scores.get("num_rows"))
-    on = f"{plural(rows, 'row')} of {files.source('test')}" if files.split == "test" else "the validation rows"
+    rows, noun = finite(files.scores.get("num_rows")), files.row_noun
+    on = f"{plural(rows, noun)} of {files.source('test')}" if files.split == "test" else f"the validation {noun}s"
     said = _SAYING.get((files.task, found.name), _of_classes if found.name == "accuracy" else _of_any)
     return said(files, found, on) + ("" if files.split == "test" else _CAUTION)
 
@@ -95,10 +95,22 @@ def _of_answers(files: RunFiles, found: Main, on: str) -> str:
     return said
 
 
+def _of_likelihood(files: RunFiles, found: Main, on: str) -> str:
+    return generation.likelihood(files, found.value, on)
+
+
+def _of_pairs(files: RunFiles, found: Main, on: str) -> str:
+    return generation.pairs(files, found.name, f"{percent(found.value)}{_in_brackets(found)}", on)
+
+
 _SAYING = {
     ("token_classification", "f1"): _of_entities,
     ("token_classification", "accuracy"): _of_words,
     ("question_answering", "exact_match"): _of_answers,
+    ("causal_lm", "loss"): _of_likelihood,
+    ("seq2seq", "loss"): _of_likelihood,
+    ("preference", "accuracy"): _of_pairs,
+    ("preference", "log_probability_accuracy"): _of_pairs,
 }
 
 

@@ -36,11 +36,37 @@ _SCORES = {
     "num_no_answer": "Questions without an answer",
     "average_precision_macro": "Macro average precision",
     "calibration_error": "Calibration error",
+    "perplexity": "Perplexity",
+    "token_accuracy": "Token accuracy",
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "rougeL": "ROUGE-L",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "bertscore": "BERTScore",
+    "json_valid": "Valid JSON",
+    "json_schema": "JSON of the schema",
+    "json_fields": "JSON fields right",
+    "regex": "Matches the pattern",
+    "distinct_1": "Distinct words",
+    "distinct_2": "Distinct word pairs",
+    "finished": "Answers that ended",
+    "answers": "Answers written",
+    "margin": "Margin of rewards",
+    "chosen_reward": "Reward of the chosen",
+    "rejected_reward": "Reward of the rejected",
+    "chosen_log_probability": "Log-probability of the chosen",
+    "log_probability_accuracy": "Chosen likelier",
 }
+_PROPER = ("rouge1", "rouge2", "rougeL", "bleu", "chrf", "bertscore")  # names that keep their capitals
+_UNBOUNDED = ("margin", "chosen_reward", "rejected_reward", "chosen_log_probability")  # small or large
 _TASKS = {
     "sequence_classification": "Text classification",
     "token_classification": "Token classification",
     "question_answering": "Question answering",
+    "causal_lm": "Text generation",
+    "seq2seq": "Text to text",
+    "preference": "Preference tuning",
 }
 _STRATEGIES = {
     "full": "full fine-tuning",
@@ -155,12 +181,25 @@ def task_name(kind: Any) -> str:
 
 def score_word(key: str) -> str:
     """Within a sentence: `f1_macro` is `macro F1`."""
-    return score_name(key).lower().replace("f1", "F1")
+    name = score_name(key)
+    if key in _PROPER:
+        return name
+    return name.lower().replace("f1", "F1").replace("json", "JSON")
 
 
 def score_value(key: str, value: Any) -> str:
-    """Numbers of things are whole; everything else has three digits."""
-    return count(value) if key.startswith("num_") else score(value)
+    """Numbers of things are whole; what has no upper bound has three or four digits that count, all else three
+    behind the point."""
+    number = finite(value)
+    if number is None:
+        return NOTHING
+    if key.startswith("num_") or key == "answers":
+        return count(number)
+    if key in _UNBOUNDED:
+        return f"{number:.3g}"
+    if key == "perplexity":
+        return f"{number:.2f}" if number < 100 else count(number) if number < 1e6 else f"{number:.2e}"
+    return score(number, 1 if key in ("bleu", "chrf") else 3)  # those two go to 100
 
 
 def strategy_name(kind: Any, settings: dict[str, Any] | None = None) -> str:

@@ -150,8 +150,8 @@ class CausalLM(Generative):
             features.append(Features(place, [made.ids], None, made.weights, made.truncated, prompt=prompt))
             faults.update(made.faults)
             supervised = int(np.count_nonzero(made.weights))
-            counts.update({"supervised tokens": supervised, "tokens": len(made.ids), "answers cut": int(made.answer_cut),
-                           "rows without a target": int(supervised == 0)})  # fmt: skip
+            counts.update({"supervised tokens": supervised, "tokens": len(made.ids),
+                           "answers cut": int(made.answer_cut), "rows without a target": int(supervised == 0)})  # fmt: skip
         return Encoded(features, faults, counts)
 
     def examples(self, encoded: Encoded) -> Encoded:
@@ -188,7 +188,8 @@ class CausalLM(Generative):
         head = scored.head
         return Loss(
             chunked.weighted_cross_entropy(
-                scored.hidden, head.weight, head.bias, scored.targets, scored.weights, softcap=head.softcap, scale=head.scale
+                scored.hidden, head.weight, head.bias, scored.targets, scored.weights, softcap=head.softcap,
+                scale=head.scale,
             )
         )  # fmt: skip
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 ScoreName = Literal[
-    "rouge1", "rouge2", "rougeL", "bleu", "chrf", "bertscore", "exact_match", "json_valid", "json_schema", "json_fields",
-    "regex", "distinct_1", "distinct_2",
+    "rouge1", "rouge2", "rougeL", "bleu", "chrf", "bertscore", "exact_match", "json_valid", "json_schema",
+    "json_fields", "regex", "distinct_1", "distinct_2",
 ]  # fmt: skip
 
 
@@ -170,14 +170,14 @@ class Generative(Task):
         chosen: tuple[str, ...] = metrics.choose(references) if self.scores == "auto" else self.scores
         chosen = (*chosen, *(name for name in self.asked_for() if name not in chosen))
         finished = float(np.mean([output.finished for _, _, output in told]))
-        found = metrics.score(chosen, texts, references, schema=self.schema(), pattern=self.pattern)
+        found = metrics.score(chosen, texts, references, schema=self.read_schema(), pattern=self.pattern)
         return {**found, "finished": finished, "answers": len(told)}
 
     def asked_for(self) -> list[str]:
         """Scores that another field asks for."""
         return [*(["json_schema"] if self.json_schema else []), *(["regex"] if self.pattern else [])]
 
-    def schema(self) -> dict[str, Any] | None:
+    def read_schema(self) -> dict[str, Any] | None:
         if self.json_schema is None:
             return None
         try:

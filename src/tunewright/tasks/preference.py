@@ -218,8 +218,7 @@ class Preference(Generative):
     def predict(self, model: nn.Module, batch: Batch) -> list[Any]:
         """`Compared` of each labelled row; `Said` of each prompt."""
         if batch.features[0].label is None:
-            answers = self.write(model, batch, batch.features)
-            return [Said(NOTHING, NOTHING, NOTHING, *answer) for answer in answers]
+            return [Said(NOTHING, NOTHING, NOTHING, *answer) for answer in self.write(model, batch, batch.features)]
         pairs = self.pairs(model, batch)
         sums = np.stack([pairs.chosen.cpu().numpy(), pairs.rejected.cpu().numpy()], axis=1)
         lengths = np.stack([pairs.chosen_length.cpu().numpy(), pairs.rejected_length.cpu().numpy()], axis=1)
@@ -291,7 +290,11 @@ def pack_pairs(features: Sequence[Features]) -> Any:
     from ..packing import Segment, packed
 
     ids: list[int] = []
-    positions, sources, targets, owners, segments = [], [], [], [], []
+    positions: list[int] = []
+    sources: list[int] = []
+    targets: list[int] = []
+    owners: list[int] = []
+    segments: list[Segment] = []
     for place, item in enumerate(features):
         start = len(ids)
         prompt = list(item.windows[0][: item.prompt])

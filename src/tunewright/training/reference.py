@@ -1,4 +1,4 @@
-"""The reference is data: its log-probabilities are computed once, before the strategy changes the model, and kept (N6)."""
+"""The reference is data: its log-probabilities are computed once, before the strategy changes the model (N6)."""
 
 from __future__ import annotations
 
