@@ -16,26 +16,29 @@ PAGE = Path(__file__).parent.parent / "docs" / "support_matrix.md"
 HEAD = """# Support matrix
 
 Written by `python scripts/write_support_matrix.py` from the code; a test fails when it is out of date, and
-`pytest tests/matrix` trains, resumes (bit for bit), saves, reloads in a new process and serves every pair below on four
-architectures, with plain transformers and PEFT beside our own loading, and checks every refusal.
+`pytest tests/matrix` trains, resumes (bit for bit), saves, reloads in a new process and serves every pair below on each
+architecture, with plain transformers and PEFT beside our own loading, and checks every refusal.
 
 yes: works. merges: the saved weights can be plain ones. A number is a refusal; its reason stands below.
 """
-ARCHITECTURES = {
+ENCODERS = {
     "BERT": "BertConfig", "RoBERTa": "RobertaConfig", "DistilBERT": "DistilBertConfig",
     "ModernBERT": "ModernBertConfig",
 }  # fmt: skip
+DECODERS = {"Llama": "LlamaConfig", "Qwen2": "Qwen2Config", "GPT-2": "GPT2Config"}
+ENCODER_DECODERS = {"T5": "T5Config", "BART": "BartConfig"}
+ARCHITECTURES = {"causal_lm": DECODERS, "preference": DECODERS, "seq2seq": ENCODER_DECODERS}  # of the others: ENCODERS
 
 
 def page() -> str:
     reasons: list[str] = []
     parts = [HEAD]
     for task in members(Task):  # type: ignore[type-abstract]
-        parts.append(
-            f"\n## {task}\n\n| strategy | {' | '.join(ARCHITECTURES)} | saved as |\n|---|---|---|---|---|---|\n"
-        )
+        known = ARCHITECTURES.get(task, ENCODERS)
+        line = "|---" * (len(known) + 2) + "|"
+        parts.append(f"\n## {task}\n\n| strategy | {' | '.join(known)} | saved as |\n{line}\n")
         for kind, member in members(Strategy).items():  # type: ignore[type-abstract]
-            cells = [cell(member, task, name, reasons) for name in ARCHITECTURES.values()]
+            cells = [cell(member, task, name, reasons) for name in known.values()]
             parts.append(f"| `{kind}` | {' | '.join(cells)} | {form(member)} |\n")
     parts += ["\n## Refusals\n\n", *(f"{number}. {reason}\n" for number, reason in enumerate(reasons, 1))]
     return "".join(parts)

@@ -107,6 +107,18 @@ def predictions(ended: Ended) -> Any:
     return (ended.path / "predictions" / "validation.jsonl").read_text()
 
 
+def before(ended: Ended) -> Any:
+    return "before" in ended.metrics
+
+
+def scores(ended: Ended) -> Any:
+    return sorted(ended.metrics["validation"])
+
+
+def answers(ended: Ended) -> Any:
+    return ended.metrics["validation"].get("answers")
+
+
 def recomputes(ended: Ended) -> Any:
     return ended.model.is_gradient_checkpointing
 
@@ -155,6 +167,47 @@ LOW_RANK = {
         ("alpha_pattern", "{query: 99}", weights),
     ]
 }
+WRITING = "max_new_tokens: 6, score_answers: 3"
+INSTRUCTED = (
+    "data={train: '{folder}/written.jsonl', validation_share: 0.3}",
+    "model={folder}/llama",
+    f"task={{kind: causal_lm, {WRITING}}}",
+)
+LABELLED = ("model={folder}/llama", f"task={{kind: causal_lm, shape: classification, {WRITING}}}")
+SUMMED = (
+    "data={train: '{folder}/written.jsonl', text: document, label: summary, validation_share: 0.3}",
+    "model={folder}/t5",
+    f"task={{kind: seq2seq, {WRITING}}}",
+)
+PREFERRED = (
+    "data={train: '{folder}/pairs.jsonl', validation_share: 0.3}",
+    "model={folder}/llama",
+    f"task={{kind: preference, {WRITING}}}",
+)
+WRITERS = {"causal_lm": INSTRUCTED, "seq2seq": SUMMED, "preference": PREFERRED}
+GENERATIVE = {
+    f"{kind}.{name}": Shown([f"task.{name}={value}"], look, (*given, *more))
+    for kind, given in WRITERS.items()
+    for name, value, look, more in [
+        ("max_new_tokens", "2", predictions, ()),
+        ("temperature", "2", predictions, ()),
+        ("top_p", "0.01", predictions, ("task.temperature=2",)),
+        ("num_beams", "3", predictions, ()),
+        ("repetition_penalty", "9", predictions, ()),
+        ("scores", "[exact_match]", scores, ()),
+        ("score_answers", "1", answers, ()),
+        ("json_schema", "{folder}/schema.json", scores, ()),
+        ("pattern", "[a-z]+", scores, ()),
+    ]
+}
+CUT = {
+    f"{kind}.max_truncated": Shown(["task.max_truncated=1"], steps, (*given, *short), "do not fit and would be cut")
+    for kind, given, short in [
+        ("causal_lm", INSTRUCTED, ("data.max_length=7", "task.template=plain")),
+        ("seq2seq", SUMMED, ("task.max_target_length=2",)),
+        ("preference", PREFERRED, ("data.max_length=7",)),
+    ]
+}
 SHOWN = {
     "model": Shown(["model={folder}/roberta"], weights),
     "out": Shown(["out={folder}/elsewhere"], place),
@@ -178,6 +231,8 @@ SHOWN = {
     "training.learning_rate": Shown(["training.learning_rate=0.01"], weights),
     "training.batch_size": Shown(["training.batch_size=11"], steps),
     "training.micro_batch_size": Shown(["training.micro_batch_size=5"], micro_batches),
+    "training.micro_batch_tokens": Shown(["training.micro_batch_tokens=20"], micro_batches, INSTRUCTED),
+    "training.score_before": Shown(["training.score_before=true"], before),
     "training.precision": Shown(["training.precision=bf16"], weights),
     "training.seed": Shown(["training.seed=9"], weights),
     "training.schedule": Shown(["training.schedule=constant"], weights),
@@ -236,6 +291,21 @@ SHOWN = {
     "prompt_tuning.num_virtual_tokens": Shown(["strategy.num_virtual_tokens=3"], trained_parameters, PROMPT),
     "prompt_tuning.init_text": Shown(["strategy.init_text=red label"], weights, PROMPT),
     "prompt_tuning.head_learning_rate": Shown([HEAD_RATE], weights, PROMPT),
+    **GENERATIVE,
+    **CUT,
+    "causal_lm.shape": Shown(["task.shape=summarisation"], weights, INSTRUCTED),
+    "causal_lm.template": Shown(["task.template=chatml"], weights, INSTRUCTED),
+    "causal_lm.loss_on": Shown(["task.loss_on=everything"], weights, INSTRUCTED),
+    "causal_lm.prompt_weight": Shown(["task.prompt_weight=0.5"], weights, INSTRUCTED),
+    "causal_lm.labels": Shown(["task.labels=[x, y]"], weights, LABELLED),
+    "seq2seq.prefix": Shown(["task.prefix=red"], weights, SUMMED),
+    "seq2seq.max_target_length": Shown(["task.max_target_length=2"], weights, (*SUMMED, "task.max_truncated=1")),
+    "seq2seq.label_smoothing": Shown(["task.label_smoothing=0.3"], weights, SUMMED),
+    "preference.loss": Shown(["task.loss=ipo"], weights, PREFERRED),
+    "preference.beta": Shown(["task.beta=2"], weights, PREFERRED),
+    "preference.label_smoothing": Shown(["task.label_smoothing=0.3"], weights, PREFERRED),
+    "preference.gamma": Shown(["task.gamma=0.3"], weights, (*PREFERRED, "task.loss=simpo")),
+    "preference.template": Shown(["task.template=chatml"], weights, PREFERRED),
     "token_classification.labels": Shown(["task.labels=[number, colour]"], weights, TOKENS),
     "token_classification.scheme": Shown(["task.scheme=BIOES"], trained_parameters, TOKENS),
     "token_classification.sub_words": Shown(["task.sub_words=all"], weights, TOKENS),

@@ -64,8 +64,8 @@ def chunked_loss(case, **options):
     return weighted_cross_entropy(*case.head, case.targets, case.weights, **options)
 
 
-def chunked_log_probabilities(case, **options):
-    return token_log_probabilities(*case.head, case.targets, **options)
+def chunked_log_probabilities(case, chunk=5, **options):
+    return token_log_probabilities(*case.head, case.targets, chunk=chunk, **options)
 
 
 def assert_same(found, expected, **tolerance):
@@ -99,12 +99,13 @@ def test_loss_and_gradients_equal_torchs(options, trained, bias):
     assert_same(case.gradients(found * 0.7), case.gradients(expected * 0.7))
 
 
+@pytest.mark.parametrize("chunk", [5, None])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("trained", [False, True])
 @pytest.mark.parametrize("options", HEAD_OPTIONS, ids=str)
-def test_log_probabilities_and_their_gradients_equal_torchs(options, trained, bias):
+def test_log_probabilities_and_their_gradients_equal_torchs(options, trained, bias, chunk):
     case = Case(trained, bias)
-    expected, found = plain_log_probabilities(case, **options), chunked_log_probabilities(case, **options, chunk=5)
+    expected, found = plain_log_probabilities(case, **options), chunked_log_probabilities(case, chunk, **options)
     torch.testing.assert_close(found, expected)
     factors = torch.linspace(-1, 2, N, dtype=torch.float64)  # known only after the forward
     assert_same(case.gradients(found @ factors), case.gradients(expected @ factors))
@@ -303,3 +304,17 @@ def test_the_chunk_is_bounded_where_nobody_names_it():
     with LargestTensor() as largest:
         log_probabilities_and_hits(hidden, weight, None, torch.zeros(700, dtype=torch.long))
     assert largest.numel < 700 * 20_000 / 2
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_under_fp16_autocast_small_gradients_are_not_lost(trained):
+    """Probabilities and weights too small for fp16: the loss scale comes only after the forward."""
+    hidden = torch.tensor([[1.0, 0.0]], requires_grad=True)
+    weight = torch.tensor([[20.0, 0.0], *[[0.0, 1.0]] * (V - 1)], requires_grad=trained)
+    with torch.autocast("cpu", torch.float16):
+        loss = weighted_cross_entropy(hidden, weight, None, torch.tensor([0]), torch.tensor([1e-9]))
+    (loss * 1e9).backward()
+    small = torch.tensor(-20.0).exp()
+    torch.testing.assert_close(hidden.grad[0, 1], (V - 1) * small, rtol=1e-4, atol=0)
+    if trained:
+        torch.testing.assert_close(weight.grad[1:, 0], small.expand(V - 1), rtol=1e-4, atol=0)

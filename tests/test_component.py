@@ -15,10 +15,11 @@ from pydantic import TypeAdapter, ValidationError
 
 import tunewright as tw
 from tests.conftest import weights_of
-from tunewright import cli, component, config
+from tunewright import cli, component
 from tunewright.component import Component, kind_of, members, one_of
 from tunewright.config import RunConfig, dump, load
 from tunewright.errors import ConfigError
+from tunewright.schema import schema
 from tunewright.strategies.base import Strategy
 from tunewright.strategies.full import Full
 from tunewright.tasks.base import Task
@@ -122,9 +123,9 @@ def test_components_are_frozen_and_strict():
 
 
 def test_the_schema_offers_the_bare_kinds_and_every_members_fields():
-    schema = Chosen.json_schema()
-    assert {"enum": ["dog", "owl"]} in schema["anyOf"]
-    assert set(schema["$defs"]["Dog"]["properties"]) == {"kind", "legs", "loud"}
+    made = Chosen.json_schema()
+    assert {"enum": ["dog", "owl"]} in made["anyOf"]
+    assert set(made["$defs"]["Dog"]["properties"]) == {"kind", "legs", "loud"}
 
 
 # --- members from outside ------------------------------------------------------------------------------------------
@@ -146,7 +147,7 @@ def test_an_imported_file_brings_a_strategy_that_trains(small, tmp_path, capsys)
     cli.add_verbs()
     assert cli.run([*arguments, str(write_member(tmp_path, "head_first"))]) == 0
     assert json.loads(capsys.readouterr().out)["strategy"] == "head_first"
-    assert "HeadFirst" in config.schema()["$defs"]
+    assert "HeadFirst" in schema()["$defs"]
     from safetensors.torch import load_file
 
     before, after = load_file(f"{raw['model']}/model.safetensors"), weights_of(raw["out"])

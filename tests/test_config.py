@@ -13,8 +13,9 @@ import tunewright as tw
 from tests.conftest import assert_same_weights
 from tests.matrix.conftest import data_for
 from tunewright.component import members
-from tunewright.config import DataConfig, EarlyStopping, RunConfig, TrainingConfig, dump, load, parse_yaml, schema
+from tunewright.config import DataConfig, EarlyStopping, RunConfig, TrainingConfig, dump, load, parse_yaml
 from tunewright.errors import ConfigError
+from tunewright.schema import schema
 from tunewright.strategies.base import Strategy
 
 DATA = {"train": "inbox.csv"}
@@ -346,6 +347,8 @@ def fits(value, form, root) -> bool:
         return False
     if "oneOf" in form and sum(fits(value, choice, root) for choice in form["oneOf"]) != 1:
         return False
+    if not named and "required" in form:
+        return set(form["required"]) <= set(value)
     if named == "object" and "properties" in form:
         known = form["properties"]
         return set(form.get("required", ())) <= set(value) <= set(known) and all(
@@ -370,4 +373,6 @@ def test_the_schema_accepts_the_recipes(name):
     "slip", ["trainig", "learnin_rate", "choice", "number", "text", "kind", "yes or no", "no file"]
 )
 def test_the_schema_marks_slips(slip):
+    raw = {"data": DATA, **SLIPS[slip][0]}
+    assert not fits({"stages": [{"name": "first", **raw}]}, schema(), schema())
     assert not fits({"data": DATA, **SLIPS[slip][0]}, schema(), schema())

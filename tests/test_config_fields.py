@@ -12,7 +12,22 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import WORDS, make_model, settings, write_rows
-from tests.field_table import ANSWERED, HEAD, PLAIN, QUESTIONS, SHOWN, TOKENS, Ended, run_of
+from tests.field_table import (
+    ANSWERED,
+    HEAD,
+    INSTRUCTED,
+    LABELLED,
+    PLAIN,
+    PREFERRED,
+    QUESTIONS,
+    SHOWN,
+    SUMMED,
+    TOKENS,
+    WRITERS,
+    Ended,
+    run_of,
+)
+from tests.language_models import make_language_model
 from tests.matrix.conftest import COLOURS, NUMBERS, write_questions
 from tunewright import config
 from tunewright.component import members
@@ -64,7 +79,22 @@ def folder(tmp_path_factory) -> Path:
     write_questions(made / "questions.jsonl", 40, random.Random(0))
     lines = (made / "questions.jsonl").read_text().splitlines(keepends=True)
     (made / "answered.jsonl").write_text("".join(line for line in lines if json.loads(line)["answers"]["text"]))
+    for kind in ("llama", "t5"):
+        make_language_model(made / kind, kind, spread=0.3)
+    write_answers(made)
     return made
+
+
+def write_answers(folder: Path) -> None:
+    """Instructions with answers, documents with summaries, pairs of answers, plain texts, and a JSON schema."""
+    generator = random.Random(0)
+    words = lambda most: " ".join(generator.choices(WORDS, k=generator.randint(2, most)))  # noqa: E731
+    rows = [{"instruction": words(5), "output": words(4), "document": words(6), "summary": words(4)} for _ in range(16)]
+    pairs = [{"prompt": words(5), "chosen": words(4), "rejected": f"{words(4)} no"} for _ in range(16)]
+    texts = [{"text": words(9)} for _ in range(12)]
+    for name, lines in {"written": rows, "pairs": pairs, "texts": texts}.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "schema.json").write_text('{"type": "object"}')
 
 
 def write_entities(scheme: Path, plain: Path) -> None:
@@ -124,6 +154,12 @@ def test_a_changed_field_is_seen(ended, field):  # C1
     assert look(ended(*given)) != look(ended(*given, *changed))
 
 
+TEXTS = ("data={train: '{folder}/texts.jsonl'}", "model={folder}/llama", "task=causal_lm")
+UNSCORED = [
+    (f"task.{name}", [*given, "task.score_answers=0", f"task.{name}={value}"])
+    for given in WRITERS.values()
+    for name, value in [("scores", "[bleu]"), ("json_schema", "{folder}/schema.json"), ("pattern", "x")]
+]
 BOTTLENECK = "strategy={kind: bottleneck_adapter, variant: pfeiffer, targets: [query]}"
 REFUSED = [
     ("data.validation_share", ["data.validation={folder}/other.csv", "data.validation_share=0.3"]),
@@ -147,6 +183,32 @@ REFUSED = [
     ("task.scheme", [*PLAIN, "task.scheme=BIOES"]),
     ("task.scheme", [*TOKENS, "task.scheme=plain"]),
     ("task.null_threshold", [*ANSWERED, "task.null_threshold=1"]),
+    ("training.micro_batch_tokens", ["training.micro_batch_tokens=99"]),
+    ("training.micro_batch_tokens", [*SUMMED, "training.micro_batch_tokens=99"]),
+    ("training.score_before", ["data.validation_share=0", "training.score_before=true"]),
+    *(("task.top_p", [*given, "task.top_p=0.5"]) for given in WRITERS.values()),
+    *UNSCORED,
+    *(
+        (f"task.{name}", [*TEXTS, f"task.{name}={value}"])
+        for name, value in [
+            ("template", "chatml"),
+            ("loss_on", "last_answer"),
+            ("prompt_weight", "0.5"),
+            ("scores", "[bleu]"),
+            ("score_answers", "3"),
+            ("json_schema", "{folder}/schema.json"),
+            ("pattern", "x"),
+            ("max_truncated", "0.5"),
+            ("labels", "[x, y]"),
+        ]
+    ),
+    ("task.prompt_weight", [*INSTRUCTED, "task.loss_on=everything", "task.prompt_weight=0.5"]),
+    ("task.labels", [*INSTRUCTED, "task.labels=[x, y]"]),
+    ("task.label_smoothing", [*PREFERRED, "task={kind: preference, loss: ipo, label_smoothing: 0.1}"]),
+    ("task.gamma", [*PREFERRED, "task={kind: preference, gamma: 0.1}"]),
+    *(("data.label_delimiter", [*given, "data.label_delimiter=|"]) for given in [*WRITERS.values(), LABELLED]),
+    *(("data.label_names", [*given, "data.label_names={folder}/names.txt"]) for given in WRITERS.values()),
+    ("strategy.head_learning_rate", [*INSTRUCTED, "strategy={kind: full, head_learning_rate: 3}"]),
     ("strategy.targets", ["strategy={kind: lora, targets: [qury]}"]),
     ("strategy.rank_pattern", ["strategy={kind: lora, rank_pattern: {qury: 2}}"]),
     ("strategy.alpha_pattern", ["strategy={kind: lora, alpha_pattern: {intermediate.dense: 2}}"]),

@@ -157,7 +157,7 @@ FILES = {
     ),
 }
 MEANING = {
-    "one_column": Case("inbox.csv", "text\na b\nc d\n", "", ("no task fits the columns 'text'", "one of labels")),
+    "one_column": Case("inbox.csv", "note\na b\nc d\n", "", ("no task fits the columns 'note'", "one of labels")),
     "column_twice": Case(
         "inbox.csv", "text,label,label\na,x,y\n", ", row 1", ("column 'label' is there twice", "rename one of them")
     ),
@@ -223,9 +223,9 @@ MEANING = {
     ),
     "no_possible_label": Case(
         "inbox.csv",
-        "text,date,source\n" + "".join(f"text {n},2026-01-{n:02},web\n" for n in range(30)),
+        "message,date,source\n" + "".join(f"text {n},2026-01-{n:02},web\n" for n in range(30)),
         "",
-        ("no column can be the label; the columns are 'text', 'date', 'source'", "name it with data.label"),
+        ("no column can be the label; the columns are 'message', 'date', 'source'", "name it with data.label"),
     ),
     "too_few_rows": Case(
         "inbox.csv", HEAD + "a,x\nb,y\nc,x\n", "", ("too few for a .* split", "give more rows, a file")

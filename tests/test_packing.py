@@ -174,7 +174,7 @@ def test_a_model_that_can_not_pack_is_padded_and_has_the_same_loss(tmp_path):  #
 
 
 def test_a_state_that_runs_on_from_document_to_document_is_noticed(tmp_path):  # N9
-    """Segments that are not honoured must not be used: a model whose attention saw the whole pack would be found out."""
+    """A model whose attention sees the whole pack, whatever the segments say, is found out."""
     model = loaded(tmp_path)
     assert language_model.difference(model) <= language_model.TOLERANCE
     real = packing.attention

@@ -14,7 +14,7 @@ import tunewright as tw
 HEAVY = ("torch", "transformers", "peft", "accelerate", "datasets", "sklearn")
 PUBLIC = {
     "__version__", "train", "evaluate", "load", "RunConfig", "RunResult", "Predictor", "TunewrightError",
-    "QuestionAnswering", "SequenceClassification", "TokenClassification",
+    "CausalLM", "Preference", "QuestionAnswering", "Seq2Seq", "SequenceClassification", "TokenClassification",
     "BitFit", "BottleneckAdapter", "FeatureExtraction", "Freeze", "Full", "GradualUnfreezing", "IA3", "LayerwiseDecay",
     "LoRA", "PrefixTuning", "PromptTuning", "QLoRA",
 }  # fmt: skip

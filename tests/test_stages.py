@@ -24,7 +24,7 @@ from tunewright.stages import expand, has_stages
 QUICK = {"max_steps": 2, "batch_size": 8, "learning_rate": 1e-3, "precision": "fp32", "warmup": 0, "dropout": 0}
 
 
-def recipe(tmp_path: Path, strategy: object = "full", **second) -> dict:
+def recipe(tmp_path: Path, common: object = "full", **second) -> dict:
     """SFT, then DPO, on a tiny Llama."""
     model = tmp_path / "llama"
     if not model.exists():
@@ -34,7 +34,7 @@ def recipe(tmp_path: Path, strategy: object = "full", **second) -> dict:
            "task": {"kind": "causal_lm", "max_new_tokens": 5, "score_answers": 2}}  # fmt: skip
     dpo = {"name": "dpo", "data": {"train": write_pairs(tmp_path / "pairs.jsonl"), **shares},
            "task": "preference"} | second  # fmt: skip
-    return {"model": str(model), "strategy": strategy, "training": QUICK, "out": str(tmp_path / "out"),
+    return {"model": str(model), "strategy": common, "training": QUICK, "out": str(tmp_path / "out"),
             "stages": [sft, dpo]}  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def test_the_second_stage_speaks_the_firsts_template(tmp_path):
 
 
 def test_a_lora_stage_is_merged_into_equal_logits(tmp_path):
-    raw = recipe(tmp_path, {"kind": "lora", "target_modules": "all-linear"} if False else "lora")
+    raw = recipe(tmp_path, "lora")
     raw["training"] = QUICK | {"learning_rate": 1e-2, "max_steps": 4}
     tw.train(one(raw) | {"out": str(tmp_path / "sft")}, progress=False)
     merged = Path(artifact.startable(str(tmp_path / "sft")))
@@ -121,7 +121,8 @@ def test_a_stage_that_can_not_be_gone_on_from_is_told_before_it_trains(tmp_path,
 
 
 def test_a_pooled_classifier_is_merged_too(tmp_path):
-    raw = {"model": str(make_model(tmp_path / "bert")), "data": {"train": write_rows(tmp_path / "inbox.csv"), "test_share": 0},
+    inbox = {"train": write_rows(tmp_path / "inbox.csv"), "test_share": 0}
+    raw = {"model": str(make_model(tmp_path / "bert")), "data": inbox,
            "task": {"kind": "sequence_classification", "pooling": "mean"}, "strategy": "lora", "training": QUICK,
            "out": str(tmp_path / "first")}  # fmt: skip
     tw.train(raw, progress=False)
@@ -139,7 +140,7 @@ def test_an_unfinished_run_is_no_start(tmp_path):
         tw.train(one(recipe(tmp_path), 1) | {"model": raw["out"]}, progress=False)
 
 
-# --- what is wrong is told before anything trains ----------------------------------------------------------------------
+# --- what is wrong is told before anything trains ---------------------------------------------------------------------
 
 
 MISTAKES = {
@@ -212,8 +213,7 @@ def test_from_starts_from_a_run(tmp_path, capsys):
     add_verbs()
     flags = ["--from", f"{raw['out']}-0", "--out", str(tmp_path / "next"), "--task", "preference", "--strategy", "full"]
     settings = [f"training.{name}={value}" for name, value in QUICK.items()] + ["data.max_length=64"]
-    sets = [part for setting in settings for part in ("--set", setting)]
-    assert run(["train", raw["stages"][1]["data"]["train"], *flags, *sets, "--json"]) == 0
+    assert run(["train", raw["stages"][1]["data"]["train"], *settings, *flags, "--json"]) == 0
     told = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert told["model"] == f"{raw['out']}-0"
     assert history(tmp_path / "next")[0]["loss"] == pytest.approx(np.log(2), abs=1e-5)

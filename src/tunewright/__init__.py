@@ -22,7 +22,10 @@ _HOMES = {
     "RunResult": "run",
     "Predictor": "predict",
     "TunewrightError": "errors",
+    "CausalLM": "tasks.causal_lm",
+    "Preference": "tasks.preference",
     "QuestionAnswering": "tasks.question_answering",
+    "Seq2Seq": "tasks.seq2seq",
     "SequenceClassification": "tasks.sequence_classification",
     "TokenClassification": "tasks.token_classification",
     "BitFit": "strategies.bitfit",
@@ -61,7 +64,10 @@ if TYPE_CHECKING:
     from .strategies.prefix_tuning import PrefixTuning as PrefixTuning
     from .strategies.prompt_tuning import PromptTuning as PromptTuning
     from .strategies.qlora import QLoRA as QLoRA
+    from .tasks.causal_lm import CausalLM as CausalLM
+    from .tasks.preference import Preference as Preference
     from .tasks.question_answering import QuestionAnswering as QuestionAnswering
+    from .tasks.seq2seq import Seq2Seq as Seq2Seq
     from .tasks.sequence_classification import SequenceClassification as SequenceClassification
     from .tasks.token_classification import TokenClassification as TokenClassification
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .config import RunConfig, edited, edits, read_mapping
+from .config import RunConfig, edits, read_mapping
 from .config import load as load_config
 from .data import sources
 from .intake import read_rows
@@ -46,7 +46,7 @@ def train(
         raw: Any = {} if config is None else config
         mapping = raw if isinstance(raw, dict) else read_mapping(raw)
         if has_stages(mapping):
-            runs = expand(edited(mapping, edits(overrides)), "" if isinstance(raw, dict) else str(raw))
+            runs = expand(mapping, "" if isinstance(raw, dict) else str(raw), edits(overrides))
             each = [train(run, resume=resume, overwrite=overwrite, allow_missing=allow_missing, progress=progress)
                     for run in runs]  # fmt: skip
             return each[-1]

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 MANIFEST = "tunewright.json"
 MERGES = ("lora", "qlora", "ia3")  # strategies whose adapters become part of the matrices
+BESIDE = ("prefix_tuning", "prompt_tuning", "bottleneck_adapter")  # those whose parts can't
 
 
 @dataclass(frozen=True)
@@ -41,21 +42,24 @@ class Columns:
     """What the training data's columns were for, so that files of its form can be read.
 
     Args:
+        label: empty where rows hold their answers themselves (dialogues, plain texts).
         label_names: whether labels were numbers into the task's labels.
+        form: how the rows were written, where there are several ways (`Roles.form`).
     """
 
     text: tuple[str, ...]
     label: tuple[str, ...]
     label_delimiter: str | None
     label_names: bool
+    form: str = ""
 
     @classmethod
     def of(cls, roles: Roles, label_names: bool) -> Columns:
-        return cls(roles.text, roles.label, roles.delimiter, label_names)
+        return cls(roles.text, roles.label, roles.delimiter, label_names, roles.form)
 
     @property
     def roles(self) -> Roles:
-        return Roles(self.text, self.label, self.label_delimiter)
+        return Roles(self.text, self.label, self.label_delimiter, form=self.form)
 
 
 @dataclass(frozen=True)
@@ -194,9 +198,8 @@ def load_kwargs(manifest: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def columns_of(manifest: dict[str, Any]) -> Columns:
     known = manifest["columns"]
-    return Columns(
-        tuple(known["text"]), tuple(known["label"]), known["label_delimiter"], bool(known.get("label_names"))
-    )
+    text, label, names = tuple(known["text"]), tuple(known["label"]), bool(known.get("label_names"))
+    return Columns(text, label, known["label_delimiter"], names, str(known.get("form", "")))
 
 
 def startable(name: str, trust_remote_code: bool = False) -> str:
@@ -219,6 +222,7 @@ def startable(name: str, trust_remote_code: bool = False) -> str:
 
 def merge(folder: Path, manifest: dict[str, Any], trust_remote_code: bool) -> Path:
     """An adapter's base with the adapter in its matrices, beside the adapter; made once."""
+    from .heads import encoder_of
     from .strategies.peft import merged
 
     kind = manifest["strategy"]["kind"]
@@ -232,7 +236,7 @@ def merge(folder: Path, manifest: dict[str, Any], trust_remote_code: bool) -> Pa
     loaded = load(folder, trust_remote_code)
     beside = folder.with_name(f".merged.{os.getpid()}.tmp")
     shutil.rmtree(beside, ignore_errors=True)
-    whole: Any = merged(loaded.model)
+    whole: Any = encoder_of(merged(loaded.model))  # a pooled classifier's head stays behind: the next run makes its own
     whole.save_pretrained(beside)
     loaded.tokenizer.save_pretrained(beside)
     write_json(beside / "merged.json", stamp)

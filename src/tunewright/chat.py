@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from queue import SimpleQueue
 from threading import Thread
@@ -55,7 +55,8 @@ class Chat:
         self.exchanges: list[list[Message]] = []
         self.forgotten = 0  # exchanges that the last question left no room for
         self.cut = 0  # tokens of the last question's beginning that were not read
-        self.finished = True  # whether the last answer was ended, not cut at max_new_tokens or stopped
+        self.finished = True  # whether the last answer was ended, not cut or stopped
+        self.num_tokens = 0  # of the last answer
         if system and self.fed(asked := self.asked("a"), self.system) == self.fed(asked, []):
             fix = "leave it out, or tune with another template (task.template: chatml has one)"
             raise ConfigError("the model's template writes no system turn", where="--system", fix=fix)
@@ -69,7 +70,7 @@ class Chat:
         """Forgets everything but the system turn."""
         self.exchanges.clear()
 
-    def say(self, text: str) -> Iterator[str]:
+    def say(self, text: str) -> Generator[str, None, None]:
         """Pieces of the answer to the next turn, as they are written.
 
         The oldest exchanges are forgotten where the dialogue gets too long. Closing the iterator stops the writing;
@@ -102,7 +103,7 @@ class Chat:
         (item,) = self.task.encode([row], self.tokenizer, self.max_length).features
         return list(item.windows[0][: item.prompt]), item.truncated
 
-    def answer(self, asked: list[Message], ids: list[int]) -> Iterator[str]:
+    def answer(self, asked: list[Message], ids: list[int]) -> Generator[str, None, None]:
         """The pieces; the model writes in a thread of its own."""
         stream = Stream(self.tokenizer, self.closing)
         thread = Thread(target=self.write, args=(ids, stream), daemon=True)
@@ -110,7 +111,7 @@ class Chat:
         try:
             yield from stream
         finally:
-            stream.stopped = True
+            pass
             thread.join()
             self.finished = stream.finished
             if stream.text:
@@ -119,7 +120,7 @@ class Chat:
     def write(self, ids: list[int], stream: Stream) -> None:
         listens = stream if self.decoding.num_beams == 1 else None  # which beam wins is known in the end
         try:
-            ((text, _, ended),) = write(self.model, self.tokenizer, [ids], self.decoding, self.end, listens)
+            ((text, self.num_tokens, ended),) = write(self.model, self.tokenizer, [ids], self.decoding, self.end, listens)
             stream.give(text.removesuffix(self.closing).rstrip() if self.closing else text)
             stream.close(ended)
         except Stopped:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 __all__ = ["log_probabilities_and_hits", "token_log_probabilities", "weighted_cross_entropy"]
 
@@ -71,7 +72,7 @@ def token_log_probabilities(
     """Log-probability of each target, differentiable: for losses whose factor of a token is known only afterwards.
 
     Through a frozen head the gradient is kept from the forward, (N, d); for a trained head the backward computes the
-    logits again.
+    logits again, unless all fit in one chunk.
 
     Args:
         hidden, weight, bias, targets, softcap, scale, chunk: as `weighted_cross_entropy` takes them.
@@ -81,6 +82,8 @@ def token_log_probabilities(
     """
     hidden, bias = _scaled(hidden, bias, scale)
     plan = _plan(hidden, weight, softcap, chunk)
+    if _needs_gradients(weight, bias) and len(hidden) <= plan.chunk:
+        return _plain_log_probabilities(hidden, weight, bias, targets, plan)
     if _needs_gradients(weight, bias):
         result: Tensor = _TrainedHead.apply(hidden, weight, bias, targets, plan)
     elif _needs_gradients(hidden):
@@ -306,6 +309,16 @@ def _log_probabilities(
             if hits is not None:
                 hits[chunk.rows] = chunk.logits.argmax(1) == chunk.targets.squeeze(1)
     return result
+
+
+def _plain_log_probabilities(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, plan: _Plan
+) -> Tensor:
+    """(N,) by torch's own means: one chunk's logits may be kept, which is faster than to compute them again."""
+    logits = functional.linear(hidden, weight, bias).to(plan.wide)
+    if plan.softcap is not None:
+        logits = plan.softcap * torch.tanh(logits / plan.softcap)
+    return -functional.cross_entropy(logits, targets, reduction="none")
 
 
 class _WeightedCrossEntropy(torch.autograd.Function):

@@ -77,8 +77,8 @@ class TrainingConfig(Settings):
     learning_rate: Annotated[float, Field(gt=0)] | Auto = Field("auto", description="the peak rate")
     batch_size: Annotated[int, Field(ge=1)] | Auto = Field("auto", description="rows per optimizer step, all devices")
     micro_batch_size: Annotated[int, Field(ge=1)] | Auto = Field("auto", description="rows per forward pass")
-    micro_batch_tokens: Annotated[int, Field(ge=1)] | Auto = Field(
-        "auto", description="tokens per forward pass of tasks that pack rows; the effective batch stays what it is"
+    micro_batch_tokens: Annotated[int, Field(ge=1)] | Auto | None = Field(
+        "auto", description="tokens per forward pass, where rows are packed; the effective batch stays what it is"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: the fastest by a probe")
     seed: int = Field(0, ge=0, lt=2**32, description="of new weights, the order of rows and dropout")
@@ -281,13 +281,6 @@ def dump(config: RunConfig) -> str:
     """YAML from which `load` makes an equal object."""
     raw = config.model_dump(mode="json")
     return yaml.dump(raw, Dumper=_ExactDumper, sort_keys=False, allow_unicode=True, width=120)
-
-
-def schema() -> dict[str, Any]:
-    """The JSON schema of run.yaml, for editors."""
-    known = with_members(tuple(members(Task).values()), tuple(members(Strategy).values()))  # type: ignore[type-abstract]
-    made = known.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Tunewright run", **made}
 
 
 def describe(error: ValidationError, raw: Any) -> list[str]:

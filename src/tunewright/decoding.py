@@ -62,8 +62,10 @@ def write(
     order = sorted(range(len(prompts)), key=lambda place: -len(prompts[place]))
     size = max(1, PADDED_TOKENS // (len(prompts[order[0]]) + decoding.max_new_tokens) // decoding.num_beams)
     found: dict[int, tuple[str, int, bool]] = {}
-    for start in range(0, len(order), size):
-        part = order[start : start + size]
+    room = lambda place: fitting(decoding.arguments(), model, len(prompts[place]))["max_new_tokens"]  # noqa: E731
+    while order:
+        cramped = room(order[0]) < room(order[-1])  # by itself: its neighbours' answers must not end with its own (D9)
+        part, order = (order[:1], order[1:]) if cramped else (order[:size], order[size:])
         made = write_batch(model, tokenizer, [prompts[place] for place in part], decoding, end, streamer)
         found.update(zip(part, made, strict=True))
     return [found[place] for place in range(len(prompts))]
@@ -74,20 +76,29 @@ def write_batch(
 ) -> list[tuple[str, int, bool]]:
     import torch
 
-    device = next(model.parameters()).device
     ends = stops(model, tokenizer, end)
-    reads = bool(model.config.is_encoder_decoder)  # the prompt is the encoder's, and stands in no answer
-    ids, mask = padded(prompts, pad_id(tokenizer), left=not reads)
-    arguments = fitting(decoding.arguments(), model, ids.shape[1])
+    writer, inputs, skipped = inputs_of(model, prompts, pad_id(tokenizer))
+    arguments = fitting(decoding.arguments(), model, next(iter(inputs.values())).shape[1])
     with torch.no_grad():
         if decoding.temperature > 0:
             torch.manual_seed(0)  # the same prompts are answered alike again
-        whole = model.generate(
-            input_ids=ids.to(device), attention_mask=mask.to(device), eos_token_id=ends or None,
-            pad_token_id=pad_id(tokenizer), streamer=streamer, **arguments,
-        )  # fmt: skip
-    start = 1 if reads else ids.shape[1]
-    return [finished(row[start:].tolist(), set(ends), tokenizer) for row in whole]
+        whole = writer.generate(
+            **inputs, eos_token_id=ends or None, pad_token_id=pad_id(tokenizer), streamer=streamer, **arguments
+        )
+    return [finished(row[skipped:].tolist(), set(ends), tokenizer) for row in whole]
+
+
+def inputs_of(model: Any, prompts: Sequence[Sequence[int]], pad: int) -> tuple[Any, dict[str, Any], int]:
+    """(the model to ask, what `generate` takes, and how many tokens of what it returns are no answer)."""
+    device = next(model.parameters()).device
+    reads = bool(model.config.is_encoder_decoder)  # the prompt is the encoder's, and stands in no answer
+    ids, mask = (part.to(device) for part in padded(prompts, pad, left=not reads))
+    if not reads and "PROMPT_TUNING" in str(getattr(getattr(model, "active_peft_config", None), "peft_type", "")):
+        from .heads import with_virtual_tokens
+
+        # PEFT would put virtual tokens before the padding, and answer otherwise than to a prompt alone
+        return model.get_base_model(), with_virtual_tokens(model, ids, mask), 0
+    return model, {"input_ids": ids, "attention_mask": mask}, 1 if reads else ids.shape[1]
 
 
 def finished(tokens: list[int], ends: set[int], tokenizer: Any) -> tuple[str, int, bool]:
@@ -122,8 +133,13 @@ def stops(model: Any, tokenizer: Any, end: int | None) -> list[int]:
 
 
 def fitting(arguments: dict[str, Any], model: Any, prompt: int) -> dict[str, Any]:
-    """No more new tokens than the model has positions for."""
-    positions = getattr(model.config, "max_position_embeddings", None) or getattr(model.config, "n_positions", None)
-    if positions is None or getattr(model.config, "is_encoder_decoder", False):
+    """No more new tokens than the model has positions for; an encoder-decoder's answer has positions of its own."""
+    config = model.config
+    positions = getattr(config, "max_position_embeddings", None)
+    if config.is_encoder_decoder:
+        prompt = 1  # what it starts from
+    else:
+        positions = positions or getattr(config, "n_positions", None)
+    if positions is None:
         return arguments
     return {**arguments, "max_new_tokens": max(1, min(arguments["max_new_tokens"], int(positions) - prompt))}

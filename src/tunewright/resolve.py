@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import RunConfig, parse_yaml
+from .data.sources import is_hub_id
 from .errors import ConfigError
 from .intake import Intake
 from .models import Source, widths
@@ -67,17 +68,21 @@ def refuse_unread(config: RunConfig, task: Task, given: set[str]) -> None:
         given: the splits that have a file of their own.
     """
     unread: dict[str, str] = {}
+    if not task.packs and config.training.micro_batch_tokens not in ("auto", None):
+        unread["training.micro_batch_tokens"] = f"{task.kind} does not pack rows; use micro_batch_size"
     if config.strategy.solves(task):
         reason = f"{config.strategy.kind} solves for the head and has no loop"
         unread |= {f"training.{name}": reason for name in changed(config.training) - {"seed"}}
-    if not task.packs and config.training.micro_batch_tokens != "auto":
-        unread["training.micro_batch_tokens"] = f"{task.kind} does not pack rows; use micro_batch_size"
     if config.data.header is not None and not re.search(r"\.(csv|tsv)(\.gz)?$", config.data.train.lower()):
         unread["data.header"] = "only csv and tsv files have one"
     if "validation_share" in changed(config.data) and config.data.validation_share and "validation" in given:
         unread["data.validation_share"] = "a validation file is given"
     if "test_share" in changed(config.data) and config.data.test_share and given:
         unread["data.test_share"] = "a file for validation or test is given"
+    data = config.data
+    scored = given or data.validation_share or data.test_share or is_hub_id(data.train)
+    if config.training.score_before and not scored:
+        unread["training.score_before"] = "there is no validation or test split"
     unread |= {f"task.{name}": reason for name, reason in task.unread().items()}
     unread |= {f"strategy.{name}": reason for name, reason in config.strategy.unread(task).items()}
     if unread:
@@ -99,7 +104,7 @@ def resolve_training(config: RunConfig, task: Task, scale: Scale, train: Encoded
     longest = max(item.num_tokens for item in train.features)
     fits = batch_size if task.packs else max(1, MICRO_TOKENS // longest)
     micro = min(batch_size, fits) if training.micro_batch_size == "auto" else training.micro_batch_size
-    tokens = training.micro_batch_tokens
+    tokens = PACK_TOKENS if training.micro_batch_tokens in ("auto", None) else training.micro_batch_tokens
     if micro > batch_size:
         what = f"{micro} rows are more than the batch size of {batch_size}"
         raise ConfigError(what, where="training.micro_batch_size", fix="lower it, or raise training.batch_size")
@@ -109,7 +114,7 @@ def resolve_training(config: RunConfig, task: Task, scale: Scale, train: Encoded
             "learning_rate": defaults.learning_rate if training.learning_rate == "auto" else training.learning_rate,
             "batch_size": batch_size,
             "micro_batch_size": micro,
-            "micro_batch_tokens": PACK_TOKENS if task.packs and tokens == "auto" else tokens,
+            "micro_batch_tokens": tokens if task.packs else None,
         }
     )
 

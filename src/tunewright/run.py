@@ -258,7 +258,7 @@ def plan_of(session: Session) -> Plan:
         seed=training.seed,
         batch_size=int(training.batch_size),
         micro_batch_size=int(training.micro_batch_size),
-        micro_batch_tokens=int(training.micro_batch_tokens) if session.task.packs else None,
+        micro_batch_tokens=int(training.micro_batch_tokens or 0) or None,  # none where rows are not packed
         total_steps=total,
         steps_per_epoch=per_epoch,
         schedule=training.schedule,

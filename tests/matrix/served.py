@@ -11,11 +11,15 @@ CLASSES = {
     "sequence_classification": "AutoModelForSequenceClassification",
     "token_classification": "AutoModelForTokenClassification",
     "question_answering": "AutoModelForQuestionAnswering",
+    "causal_lm": "AutoModelForCausalLM",
+    "preference": "AutoModelForCausalLM",
+    "seq2seq": "AutoModelForSeq2SeqLM",
 }
+WRITES = ("causal_lm", "preference", "seq2seq")
 
 
 def rows_of(run: str) -> list[Any]:
-    """The rows of the run's validation file."""
+    """The rows of the run's validation file; with their answers where log-probabilities are of answers."""
     import yaml
 
     import tunewright as tw
@@ -25,7 +29,12 @@ def rows_of(run: str) -> list[Any]:
     task = tw.load(run).artifact.task
     file = yaml.safe_load((Path(run) / "run.yaml").read_text())["data"]["validation"]
     table = sources.read(file)
-    return read_rows(table, task, task.roles(table, None, None, None), labelled=False).rows
+    return read_rows(table, task, task.roles(table, None, None, None), labelled=task.kind in WRITES).rows
+
+
+def told(output: Any) -> tuple[list[Any], str | None]:
+    """Logits, or log-probabilities of a known answer and the answer that was written."""
+    return getattr(output, "log_probabilities", output).tolist(), getattr(output, "text", None)
 
 
 def plain_model(run: str, kind: str) -> Any:
@@ -41,7 +50,7 @@ def plain_model(run: str, kind: str) -> Any:
     if manifest["form"] == "full":
         return auto.from_pretrained(folder), pooled
     adapter = json.loads((folder / "adapter_config.json").read_text())
-    labels = {} if pooled else {"num_labels": num_labels(manifest["task"], kind)}
+    labels = {} if pooled or kind in WRITES else {"num_labels": num_labels(manifest["task"], kind)}
     four_bit = {}
     if manifest["strategy"]["kind"] == "qlora":
         config = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": "float32"}
@@ -70,6 +79,8 @@ def plain_distance(run: str, predictor: Any, rows: list[Any]) -> float:
     model, pooled = plain_model(run, task.kind)
     model.eval()
     encoded = task.encode(rows, tokenizer, predictor.artifact.max_length)
+    if task.kind in WRITES:
+        return language_distance(model, predictor, encoded.features, predictor.outputs(rows))
     batch = task.collate(encoded.features, tokenizer=tokenizer)
     with torch.no_grad():
         if pooled:
@@ -87,6 +98,65 @@ def first(output: Any) -> Any:
     return output.logits if hasattr(output, "logits") else output.start_logits + output.end_logits
 
 
+def language_distance(plain: Any, predictor: Any, features: list[Any], outputs: list[Any]) -> float:
+    """The largest difference of logits, and of the log-probabilities that we make of packs and batches.
+
+    Infinite where an answer is not what the plain model finds likeliest, token by token.
+    """
+    import numpy as np
+
+    gaps = []
+    for item, output in zip(features, outputs, strict=True):
+        found = []
+        for place in range(len(item.windows)):
+            ours, theirs = (answer_logits(model, item, place) for model in (predictor.model, plain))
+            gaps.append(float((ours[0] - theirs[0]).abs().max()))
+            logs, targets = theirs[0].log_softmax(-1), theirs[1]
+            found.append(logs.gather(-1, targets[:, None])[:, 0].numpy())
+        sums = predictor.artifact.task.kind == "preference"
+        expected = np.array([each.sum() for each in found]) if sums else found[0]
+        gaps.append(float(np.abs(expected - output.log_probabilities).max()))
+        if output.text is not None and output.text != likeliest(plain, item, predictor.artifact):
+            gaps.append(float("inf"))
+    return max(gaps)
+
+
+def answer_logits(model: Any, item: Any, place: int) -> tuple[Any, Any]:
+    """((M, V) logits, (M,) targets) of one answer, alone and without padding."""
+    import torch
+
+    ids = torch.tensor([list(item.windows[place])])
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    with torch.no_grad():
+        if base.config.is_encoder_decoder:
+            labels = torch.from_numpy(item.label)[None]
+            read = base.prepare_decoder_input_ids_from_labels(labels)
+            logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), decoder_input_ids=read).logits
+            return logits[0, -labels.shape[1] :], labels[0]
+        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, -ids.shape[1] :]
+    return logits[item.prompt - 1 : -1], ids[0, item.prompt :]
+
+
+def likeliest(model: Any, item: Any, artifact: Any) -> str:
+    """The answer to one prompt by one whole forward pass a token: no cache, no padding."""
+    import torch
+
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    reads = base.config.is_encoder_decoder
+    prompt = torch.tensor([list(item.windows[0] if reads else item.windows[0][: item.prompt])])
+    written = torch.full((1, 1), base.config.decoder_start_token_id) if reads else prompt
+    start = written.shape[1]
+    for _ in range(artifact.task.max_new_tokens):
+        inputs = {"input_ids": prompt, "decoder_input_ids": written} if reads else {"input_ids": written}
+        mask = torch.ones_like(inputs["input_ids"])
+        with torch.no_grad():
+            token = model(**inputs, attention_mask=mask).logits[:, -1:].argmax(-1)
+        if token.item() == artifact.tokenizer.eos_token_id:
+            break
+        written = torch.cat([written, token], 1)
+    return artifact.tokenizer.decode(written[0, start:], skip_special_tokens=True).strip()
+
+
 def main() -> None:
     import torch
     import transformers
@@ -100,7 +170,7 @@ def main() -> None:
     for name, run in json.loads(sys.argv[1]).items():
         predictor = tw.load(run)
         rows = rows_of(run)
-        ours = [output.tolist() for output in predictor.outputs(rows)]
+        ours = [told(output) for output in predictor.outputs(rows)]
         found[name] = (ours, plain_distance(run, predictor, rows))
     print(json.dumps(found))
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.report import made_up_runs as made_up
+from tests.report import made_up_writers as writers
 from tunewright.cli import tables
 
 Record = dict[str, Any]
@@ -63,6 +64,12 @@ def test_of_many_types_the_weakest_are_shown(capsys: Any) -> None:
         (made_up.tag_files, ["the dogs bark", "DET: the", "DET: the 0.99"]),
         (made_up.answer_files, ["How much is it to the moon?", "-", "3.20 euros", "0.70"]),
         (made_up.answer_files, ["How much elsewhere?", "6.80 euros", "-", "0.95"]),
+        (writers.writer_files, ["Where is PB-1?", "On its way.", "On its way."]),
+        (writers.writer_files, ["<b>Why</b> was I billed twice?", "We pay it back.", "We are�[31m sorry ..."]),
+        (writers.writer_files, ["Is the depot open?", "Until six.", "(empty)"]),
+        (writers.writer_files, ["never answered in writing", "So be it.", "-"]),
+        (writers.preference_files, ["Where is PB-1?", "On its way.", "No. Where is PB-1?"]),
+        (writers.text_files, ["Where is PB-1?"]),
         (made_up.multi_label_files, ["third mail. THIRD.", "angry, repeat_contact", "urgent", "0.83"]),
     ],
 )
@@ -72,6 +79,21 @@ def test_examples_show_text_label_and_prediction(
     monkeypatch.setattr(tables, "EXAMPLES", 50)
     tables.examples(write_files(files()))
     assert row(capsys.readouterr().out, cells[0]) == cells
+
+
+def test_likelihoods_and_scores_of_answers_are_told(capsys: Any) -> None:
+    tables.scores({"test": writers.writer_files()["metrics"]["test"]})
+    printed = capsys.readouterr().out
+    assert row(printed, "perplexity") == ["perplexity", "5.7546"]
+    assert row(printed, "chrf") == ["chrf", "33.4000"]
+    assert row(printed, "answers") == ["answers", "3"]
+
+
+def test_rewards_of_pairs_are_told(capsys: Any) -> None:
+    tables.scores({"test": writers.preference_files()["metrics"]["test"]})
+    printed = capsys.readouterr().out
+    assert row(printed, "rejected_reward") == ["rejected_reward", "-0.5000"]
+    assert row(printed, "chosen_log_probability") == ["chosen_log_probability", "-1.9000"]
 
 
 def test_markup_in_texts_and_types_is_printed_as_it_is(write_files: Writer, capsys: Any) -> None:

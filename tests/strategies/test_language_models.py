@@ -1,4 +1,4 @@
-"""Every strategy on Llama-, Qwen2-, GPT-2-, T5- and BART-like models: what trains of them, at which rate; or why not."""
+"""Strategies on Llama-, Qwen2-, GPT-2-, T5- and BART-like models: what trains of them, at which rate, or why not."""
 
 from __future__ import annotations
 

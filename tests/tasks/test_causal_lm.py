@@ -80,7 +80,14 @@ def configured(tmp_path: Path, kind: str = "llama", name: str = "run", shape: st
         "data": {"train": str(rows), "validation_share": 0.15, "test_share": 0, "max_length": 64, **(data or {})},
         "task": {"kind": "causal_lm", **({} if shape == "text" else {"max_new_tokens": 6}), **(task or {})},
         "strategy": strategy,
-        "training": {"max_steps": 6, "batch_size": 8, "learning_rate": 1e-3, "precision": "fp32", "warmup": 0, **training},
+        "training": {
+            "max_steps": 6,
+            "batch_size": 8,
+            "learning_rate": 1e-3,
+            "precision": "fp32",
+            "warmup": 0,
+            **training,
+        },
         "out": str(tmp_path / name),
     }
 
@@ -175,6 +182,18 @@ def test_greedy_answers_padded_on_the_left_are_those_without_a_cache(tmp_path, k
             while len(ids) < item.prompt + 8 and ids[-1] != tokenizer.eos_token_id:
                 ids.append(int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
         assert output.text == tokenizer.decode(ids[item.prompt :], skip_special_tokens=True).strip()
+
+
+def test_a_neighbour_without_room_does_not_shorten_an_answer(tmp_path):  # D9
+    """Of 256 positions one prompt takes nearly all; the other's answer is as long as alone."""
+    model, tokenizer = loaded(tmp_path, "gpt2")
+    wanted = decoding.Decoding(8, 0.0, 1.0, 1, 1.0)
+    write_all = partial(decoding.write, model, tokenizer, decoding=wanted, end=None)
+    long, short = [5] * 253, [7, 8, 9]
+    (full,), (alone,) = write_all([long]), write_all([short])
+    assert full[1] == 3
+    assert alone[1] == 8
+    assert write_all([short, long, short]) == [alone, full, alone]
 
 
 def test_a_prompt_is_fed_as_it_was_in_training(tmp_path, kind):

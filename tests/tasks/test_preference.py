@@ -24,8 +24,8 @@ from tunewright.errors import DataError
 from tunewright.evaluation import outputs_of
 from tunewright.models import locate
 from tunewright.preferences import dpo
-from tunewright.tasks.base import Row
-from tunewright.tasks.preference import Compared, Preference
+from tunewright.tasks.base import Features, Row
+from tunewright.tasks.preference import UNKNOWN, Compared, Preference
 from tunewright.training import reference
 
 TASK = Preference(kind="preference")
@@ -78,7 +78,14 @@ def configured(tmp_path: Path, kind: str = "llama", name: str = "run", task: dic
         "data": {"train": str(rows), "validation_share": 0.15, "test_share": 0, "max_length": 64, **(data or {})},
         "task": {"kind": "preference", **(task or {})},
         "strategy": strategy,
-        "training": {"max_steps": 6, "batch_size": 8, "learning_rate": 1e-3, "precision": "fp32", "warmup": 0, **training},
+        "training": {
+            "max_steps": 6,
+            "batch_size": 8,
+            "learning_rate": 1e-3,
+            "precision": "fp32",
+            "warmup": 0,
+            **training,
+        },
         "out": str(tmp_path / name),
     }
 
@@ -191,6 +198,19 @@ def test_a_batchs_loss_is_a_sum_over_pairs_for_every_loss(tmp_path):  # N2
             each = [float(task.objective(model, part).sum) for part in parts]
             assert whole == pytest.approx(sum(each), rel=1e-5), name
             assert [float(task.weight(part)) for part in parts] == [1.0] * 8
+
+
+def test_without_a_prompt_nothing_predicts_an_answers_first_token(tmp_path, kind):
+    """A template may leave nothing of a prompt: the answer's neighbour in the pack must not stand in for it (N4)."""
+    model, tokenizer = loaded(tmp_path, kind)
+    bare = Features(1, [[9, 6, 7], [4, 8]], None, UNKNOWN, prompt=0)
+    asked_too = Features(0, [[5, 6, 7], [5, 8]], None, UNKNOWN, prompt=1)
+    with torch.no_grad():
+        pairs = [TASK.pairs(model, TASK.collate(part, tokenizer)) for part in ([bare], [asked_too, bare])]
+        logs = model(input_ids=torch.tensor([[9, 6]])).logits[0].log_softmax(-1)
+    assert float(pairs[0].chosen[0]) == pytest.approx(float(logs[0, 6] + logs[1, 7]), rel=1e-5)
+    assert float(pairs[1].chosen[1]) == pytest.approx(float(pairs[0].chosen[0]), rel=1e-5)
+    assert pairs[1].chosen_length.tolist() == [2, 2]
 
 
 # --- the reference ----------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import AutoModelForSeq2SeqLM
 
 import tunewright as tw
 from tests.conftest import WORDS, assert_same_weights, weights_of
@@ -60,7 +59,9 @@ def loaded(folder: Path, kind: str):
     return model.eval(), make_language_tokenizer(kind)
 
 
-def configured(tmp_path: Path, kind: str, name: str = "run", task: dict | None = None, data: dict | None = None, **training):
+def configured(
+    tmp_path: Path, kind: str, name: str = "run", task: dict | None = None, data: dict | None = None, **training
+):
     """A raw configuration of a small fp32 run; 20 rows of training, 4 of validation."""
     model = tmp_path / kind
     if not model.exists():
@@ -70,7 +71,14 @@ def configured(tmp_path: Path, kind: str, name: str = "run", task: dict | None =
         "model": str(model),
         "data": {"train": str(tmp_path / "rows.jsonl"), "validation_share": 0.15, "test_share": 0, **(data or {})},
         "task": {"kind": "seq2seq", "max_new_tokens": 6, **(task or {})},
-        "training": {"max_steps": 6, "batch_size": 8, "learning_rate": 1e-3, "precision": "fp32", "warmup": 0, **training},
+        "training": {
+            "max_steps": 6,
+            "batch_size": 8,
+            "learning_rate": 1e-3,
+            "precision": "fp32",
+            "warmup": 0,
+            **training,
+        },
         "out": str(tmp_path / name),
     }
 
@@ -210,6 +218,12 @@ def test_a_models_own_habits_of_writing_have_no_say(tmp_path):
     model.generation_config.update(min_length=10, no_repeat_ngram_size=1, forced_bos_token_id=7, length_penalty=9.0)
     (after,) = said(model, tokenizer, rows, TASK.model_copy(update={"max_new_tokens": 12}))
     assert (after.text, after.num_tokens) == (before.text, before.num_tokens)
+
+
+def test_no_more_is_written_than_a_decoder_has_positions_for(tmp_path):
+    model, tokenizer = loaded(tmp_path, "bart")
+    (output,) = said(model, tokenizer, [Row(1, ("red box",))], TASK.model_copy(update={"max_new_tokens": 400}))
+    assert output.num_tokens <= 255
 
 
 def test_a_known_target_is_learned_with_its_end_and_written(tmp_path, kind):  # D3

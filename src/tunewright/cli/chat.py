@@ -50,13 +50,13 @@ def command(
 
 
 def typed() -> Iterator[str]:
-    """Lines that a person types, until Ctrl-D."""
+    """Lines that a person types, until Ctrl-D or Ctrl-C."""
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  (input() then edits lines and remembers them)
     while True:
         try:
             line = input(PROMPT)
-        except EOFError:
+        except (EOFError, KeyboardInterrupt):
             print()
             return
         yield line
@@ -76,7 +76,7 @@ def piped() -> Iterator[str]:
 
 def answer(chat: Chat, turn: str) -> None:
     """Prints an answer piece by piece; Ctrl-C ends it and not the dialogue."""
-    with contextlib.closing(chat.say(turn)) as pieces:  # type: ignore[type-var]
+    with contextlib.closing(chat.say(turn)) as pieces:
         if chat.forgotten:
             note(f"the dialogue got too long: its first {chat.forgotten} turns and their answers are forgotten")
         if chat.cut:
@@ -92,7 +92,9 @@ def answer(chat: Chat, turn: str) -> None:
     if stopped:
         note("stopped")
     elif not chat.finished:
-        note(f"cut after {chat.decoding.max_new_tokens} tokens: --max-new-tokens allows more")
+        full = chat.num_tokens < chat.decoding.max_new_tokens
+        more = "the model reads no longer dialogues" if full else "--max-new-tokens allows more"
+        note(f"cut after {chat.num_tokens} tokens: {more}")
 
 
 def note(text: str) -> None:

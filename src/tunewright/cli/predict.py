@@ -24,6 +24,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="one JSON object a line")]
 Header = Annotated[bool | None, typer.Option("--header/--no-header", help="whether the file names its columns")]
 Trust = Annotated[bool, typer.Option("--trust-remote-code", help="run Python code that comes with the model")]
 
+PART = 1024  # rows answered together, sorted by length
+WRITTEN_PART = 64  # of tasks that write: an answer takes a second where a label takes a millisecond
+
 
 def command(
     run: Run, file: File = None, text: TextOption = None, context: Context = None, as_json: AsJson = False,
@@ -41,11 +44,19 @@ def command(
         rows = [task.ask(number, item if context is None else (item, context)) for number, item in enumerate(text, 1)]
     else:
         rows = read(file, task, columns, header)
-    for place in range(0, len(rows), 1024):  # answers come while a long file is still being read
-        part = rows[place : place + 1024]
+    size = WRITTEN_PART if writes(task) else PART
+    for place in range(0, len(rows), size):  # answers come while a long file is still being worked on
+        part = rows[place : place + size]
         for said, row in zip(predictor.answer(part), part, strict=True):
             print(as_json_line(said, row) if as_json else said.line(row.text))
         sys.stdout.flush()
+
+
+def writes(task: Any) -> bool:
+    """Whether a task's answers are written token by token."""
+    from ..tasks.generative import Generative
+
+    return isinstance(task, Generative)
 
 
 def as_json_line(said: Any, row: Any) -> str:
@@ -62,7 +73,7 @@ def read(file: str | None, task: Any, columns: Any, header: bool | None) -> list
         table = sources.read(file, header)
         roles = task.match(table, columns.roles, labelled=False)
         return [read_row(table, index, task, roles) for index in range(len(table.rows))]
-    if len(columns.text) > 1:
+    if len(columns.text) > 1 and wants_all(task):
         what, fix = "this model reads text pairs", f"give a file with the columns {' and '.join(columns.text)}"
         raise DataError(what, where=file or "standard input", fix=fix)
     raw = standard_input() if file in (None, "-") else sources.decode(existing(str(file)))
@@ -70,13 +81,25 @@ def read(file: str | None, task: Any, columns: Any, header: bool | None) -> list
     return [task.ask(number, line) for number, line in enumerate(lines, 1) if line.strip()]
 
 
+def wants_all(task: Any) -> bool:
+    """Whether one text of several is no question; an instruction may come without its input."""
+    return not writes(task) or getattr(task, "shape", "") in ("classification", "question_answering")
+
+
 def read_row(table: Any, index: int, task: Any, roles: Any) -> Any:
-    """One row without its label; an empty text is answered too, so that there is an answer for each row."""
+    """One row without its label; an empty text is answered too, so that there is an answer for each row.
+
+    Raises:
+        DataError: there is nothing that an answer could be written to.
+    """
     from ..data.columns import as_text
+    from ..errors import DataError
 
     row = task.read(table, index, roles, None, labelled=False)
     if not isinstance(row, str):
         return row
+    if writes(task):
+        raise DataError(row, where=table.where(index), fix="fill it, or take the row out")
     cells = (table.rows[index][name] for name in roles.text)
     return task.ask(table.numbers[index], tuple("" if cell is None else as_text(cell) for cell in cells))
 

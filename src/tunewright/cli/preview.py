@@ -1,4 +1,5 @@
-"""Show what a model is fed, before it is trained: tokens, labels, windows, what is cut; writes nothing.
+"""Show what a model is fed, before it is trained: tokens or rendered texts, what is learned and what is cut; writes
+nothing.
 
 Example: tunewright preview inbox.csv --rows 2 data.max_length=64
 """
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from . import Import, import_files
+from .preview_written import written
 from .tables import console
 from .train import (
     Delimiter,
@@ -35,7 +37,7 @@ from .train import (
 )
 
 if TYPE_CHECKING:
-    from ..preview import Described, Preview, Summary, Token, Window
+    from ..preview import Described, Preview, Summary, Token, Window, WrittenRow
 
 Count = Annotated[int | None, typer.Option("--rows", min=0, help="how many rows, the first of the file (3)")]
 Number = Annotated[list[int] | None, typer.Option("--row", help="a row by its number in the file; several times")]
@@ -64,11 +66,14 @@ def command(
         "data.label_delimiter": label_delimiter, "data.header": header, "strategy.kind": strategy, "model": model,
         "task.kind": task, "trust_remote_code": trust_remote_code or None,
     }  # fmt: skip
-    config = configuration(source, {path: value for path, value in flags.items() if value is not None}, settings or [])
+    flags = {path: value for path, value in flags.items() if value is not None}
+    first, *others = configuration(source, flags, settings or [])
 
     from ..preview import prepare
 
-    preview = prepare(config)
+    preview = prepare(first)
+    if others:
+        preview.intake.notes.append(f"stage 1 of {1 + len(others)}: the others start from the model that it makes")
     numbers = row or preview.numbers(ROWS if rows is None else rows)
     described = [preview.describe(number) for number in numbers]
     if as_json:
@@ -78,16 +83,21 @@ def command(
     show(preview, described)
 
 
-def show(preview: Preview, rows: Sequence[Described]) -> None:
-    """For people: in colour and in lines on a terminal, one token a line elsewhere."""
+def show(preview: Preview, rows: Sequence[Described | WrittenRow]) -> None:
+    """For people: in colour and in lines on a terminal; elsewhere one token a line, or what is learned in brackets."""
+    from ..preview import WrittenRow
+
     out = console()
     say(out, Text(headline(preview), "bold"))
     for note in preview.intake.notes:
         say(out, Text(shown(note), "dim"))
+    if preview.refusal:
+        say(out, Text(shown(f"a run would be refused: {preview.refusal}"), "bold red"))
     colours = Colours()
     for row in rows:
         say(out, Text())
-        for line in described(row, colours, flowing=out.is_terminal):
+        terminal = out.is_terminal
+        for line in written(row, terminal) if isinstance(row, WrittenRow) else described(row, colours, terminal):
             say(out, line)
     say(out, Text())
     for text in summed(preview.summaries()):
@@ -274,7 +284,7 @@ def summed(splits: Sequence[Summary]) -> Iterator[Text]:
     for item in splits:
         for phrase, count in {**item.account["dropped"], **item.account["faults"]}.items():
             yield Text(f"{item.split}: {count:,} x {shown(phrase)}", "yellow")
-    for item in splits:
+    for item in (item for item in splits if item.account["label_counts"]):
         yield Text(f"labels of {item.split}: {tally(item.account['label_counts'])}")
 
 
@@ -294,6 +304,17 @@ def share(count: int, whole: int) -> str:
     return f"{count / whole:.1%}" if whole else "-"
 
 
+def learned(item: Summary, which: int) -> str:
+    """Of splits that are answered in writing: tokens in the loss, or their share."""
+    if item.of != "answer" or item.supervised is None:
+        return "-"
+    return share(*item.supervised) if which else f"{item.supervised[0]:,}"
+
+
+def counted(item: Summary, name: str) -> str:
+    return f"{item.account[name]:,}" if name in item.account else "-"
+
+
 FIGURES: dict[str, Any] = {
     "rows": lambda item: f"{item.account['rows_kept']:,}",
     "tokens": lambda item: f"{item.account['tokens']:,}",
@@ -301,7 +322,11 @@ FIGURES: dict[str, Any] = {
     "windows a row (50/90/99/100 %)": lambda item: quantiles(item.windows),
     "tokens with a tag": lambda item: share(*item.supervised) if item.supervised and item.of == "tokens" else "-",
     "windows with an answer": lambda item: share(*item.supervised) if item.supervised and item.of == "span" else "-",
-    "padding": lambda item: f"{item.padding:.1%}",
+    "supervised tokens": lambda item: learned(item, 0),
+    "supervised share": lambda item: learned(item, 1),
+    "rows without a target": lambda item: counted(item, "rows_without_a_target"),
+    "answers cut": lambda item: counted(item, "answers_cut"),
+    "padding": lambda item: "-" if item.padding is None else f"{item.padding:.1%}",
     "truncated rows": lambda item: f"{item.account['truncated']:,}",
     "tokens cut": lambda item: f"{item.account['tokens_cut']:,}",
     "unknown tokens": lambda item: f"{item.unknown:,}",

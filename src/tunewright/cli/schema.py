@@ -12,6 +12,6 @@ from . import Import, import_files
 
 def command(imports: Import = None) -> None:
     import_files(imports)
-    from ..config import schema
+    from ..schema import schema
 
     print(json.dumps(schema(), indent=2))

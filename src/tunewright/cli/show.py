@@ -39,5 +39,5 @@ def command(run: Run, as_json: AsJson = False) -> None:
     headline = f"{metrics['model']}, {metrics['task']}, {metrics['strategy']}; {metrics['created']}"
     out.print(headline, markup=False, soft_wrap=True)
     out.print(recipe, markup=False, soft_wrap=True)
-    tables.scores({name: metrics[name] for name in ("validation", "test") if metrics[name]})
+    tables.scores({name: metrics[name] for name in ("before", "validation", "test") if metrics.get(name)})
     tables.closing(RunResult(run, metrics))

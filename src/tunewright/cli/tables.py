@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ SHOWN = (
     "f1", "precision", "recall", "accuracy", "exact_match", "f1_macro", "f1_micro", "f1_weighted", "f1_samples",
     "precision_macro", "recall_macro", "mcc", "average_precision_macro", "has_answer_exact_match", "has_answer_f1",
     "no_answer_exact_match", "loss", "perplexity", "token_accuracy", "margin", "chosen_reward", "rejected_reward",
-    "log_probability_accuracy", "rouge1", "rouge2", "rougeL", "bleu", "chrf", "bertscore", "json_valid", "json_schema",
-    "json_fields", "regex", "distinct_1", "distinct_2", "finished", "calibration_error", "num_rows", "num_words", "num_entities", "num_has_answer",
-    "num_no_answer",
+    "chosen_log_probability", "log_probability_accuracy", "rouge1", "rouge2", "rougeL", "bleu", "chrf",
+    "bertscore", "json_valid", "json_schema", "json_fields", "regex", "distinct_1", "distinct_2", "finished", "answers",
+    "calibration_error", "num_rows", "num_words", "num_entities", "num_has_answer", "num_no_answer",
 )  # fmt: skip
 TYPES = 12  # entity types and tags that get a line of their own; of more, the weakest
 EXAMPLES = 5
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 WIDTH = 70  # of a text among the examples
+EMPTY = ("reference", "written")  # columns that are left out where no example has any
 SOME = 3  # entities shown of a text
 
 
@@ -66,13 +69,16 @@ def examples(run: Path) -> None:
     shown = [answer(line) for line in lines[:: max(1, len(lines) // EXAMPLES)][:EXAMPLES]]
     if not shown:
         return
-    table = Table(*shown[0], show_lines="probability" not in shown[0])
+    heads = [head for head in shown[0] if head not in EMPTY or any(cells[head] != "-" for cells in shown)]
+    table = Table(*heads, show_lines="probability" not in shown[0])
     for cells in shown:
-        table.add_row(*map(escape, cells.values()))
+        table.add_row(*(escape(cells[head]) for head in heads))
     console().print(table)
 
 
 def cut(text: str) -> str:
+    """On one line, at most WIDTH characters; what would steer the terminal is shown as a replacement character."""
+    text = "".join(REPLACEMENT if unicodedata.category(c) in ("Cc", "Cs") else c for c in " ".join(text.split()))
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
 
 
@@ -82,8 +88,11 @@ def answer(line: dict[str, Any]) -> dict[str, str]:
     shown = {"text": cut(text)}
     if "probability" in line:
         return {**shown, "label": label, "predicted": predicted, "probability": f"{line['probability']:.2f}"}
-    if "finished" in line or "rejected" in line:
-        return {**shown, "reference": cut(label or "-"), "written": cut(predicted or "-")}
+    if "rejected" in line:
+        pair = {"prompt": cut(text), "chosen": cut(label or "-"), "rejected": cut(line["rejected"] or "-")}
+        return {**pair, "written": cut(predicted or "-")}
+    if "finished" in line:
+        return {"prompt": cut(text), "reference": cut(label or "-"), "written": written(line)}
     if "probabilities" in line:
         chosen = [f"{line['probabilities'][name]:.2f}" for name in predicted]
         names = {"label": ", ".join(label) or "-", "predicted": ", ".join(predicted) or "-"}
@@ -93,6 +102,14 @@ def answer(line: dict[str, Any]) -> dict[str, str]:
         asked = {"question": cut(text.partition(" | ")[0])}
         return {**asked, "label": gold, "predicted": said, "confidence": f"{line['confidence']:.2f}"}
     return {**shown, "label": entities(label, text), "predicted": entities(predicted, text)}
+
+
+def written(line: dict[str, Any]) -> str:
+    """An answer of the model's own; of one that it did not end the dots say so."""
+    said = line["predicted"]
+    if said is None:
+        return "-"
+    return cut(said or "(empty)") + ("" if line["finished"] else " ...")
 
 
 def entities(found: list[dict[str, Any]], text: str) -> str:
@@ -118,3 +135,5 @@ def closing(result: Any) -> None:
     out.print(f"report:  {escape(str(run / 'report.html'))}", soft_wrap=True)
     context = ' --context "..."' if metrics["task"] == "question_answering" else ""
     out.print(f'try it:  tunewright predict {escape(str(run))} --text "..."{context}', soft_wrap=True)
+    if metrics["task"] in ("causal_lm", "preference"):
+        out.print(f"or talk: tunewright chat {escape(str(run))}", soft_wrap=True)

@@ -86,7 +86,7 @@ def configuration(source: str, flags: dict[str, Any], settings: list[str]) -> li
     raw: dict[str, Any] = config.read_mapping(source) if recipe else {"data": {"train": source}}
     edits = [(path.split("."), value) for path, value in flags.items()] + config.edits(settings)
     if has_stages(raw):
-        return expand(config.edited(raw, edits), source)
+        return expand(raw, source, edits)
     return [config.load(raw, edits, source if recipe else "")]
 
 

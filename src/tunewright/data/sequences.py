@@ -23,11 +23,17 @@ def find(table: Table) -> Roles | None:
         if source in lower and target in lower:
             note = f"rows: {lower[source]} -> {lower[target]}"
             return Roles((lower[source],), (lower[target],), notes=(note,))
-    if TRANSLATION in lower and isinstance(table.rows[0][lower[TRANSLATION]], dict):
-        name = lower[TRANSLATION]
-        first, second = list(table.rows[0][name])[:2]
+    name = lower.get(TRANSLATION)
+    if name and len(known := languages(table, name)) > 1:
+        first, second = known[:2]
         return Roles((name,), (name,), delimiter=f"{first}->{second}", notes=(f"rows: {name}, {first} -> {second}",))
     return None
+
+
+def languages(table: Table, column: str) -> list[str]:
+    """Of a column of translations, by its first row; none of any other column."""
+    cell = table.rows[0][column]
+    return list(cell) if isinstance(cell, dict) else []
 
 
 def assign(
@@ -42,19 +48,33 @@ def assign(
         for name in names or ():
             table.require(name, setting)
     found = find(table)
-    if text and label:
+    if found and text and label and (tuple(text), tuple(label)) == (found.text, found.label):
+        roles = found
+    elif text and label:
         roles = Roles(tuple(text), tuple(label))
     elif found is None or text or label:
         fix = "name both, with data.text (--text) and data.label (--label)"
         raise DataError(f"what is read and what is written is not clear from {', '.join(map(repr, table.columns))}",
                         where=table.source, fix=fix)  # fmt: skip
     else:
-        roles = found if delimiter is None else Roles(found.text, found.label, delimiter, found.notes)
+        roles = found
     if len(roles.text) > 1 or len(roles.label) > 1:
         raise DataError(
             "one text is read and one is written", where="data.text, data.label", fix="name one column each"
         )
-    return roles
+    return roles if delimiter is None else directed(table, roles, delimiter)
+
+
+def directed(table: Table, roles: Roles, delimiter: str) -> Roles:
+    """The same roles of translations from one language to another: `de->en`."""
+    known = languages(table, roles.text[0])
+    if not known:
+        raise DataError("targets are not joined", where="data.label_delimiter", fix="leave it out")
+    first, _, second = delimiter.partition("->")
+    if first not in known or second not in known:
+        fix = f"write two of {', '.join(known)}, as in {known[0]}->{known[-1]}"
+        raise DataError(f"{delimiter!r} is no direction of translation", where="data.label_delimiter", fix=fix)
+    return Roles(roles.text, roles.label, delimiter, (f"rows: {roles.text[0]}, {first} -> {second}",))
 
 
 def match(table: Table, roles: Roles, labelled: bool = True) -> Roles:
@@ -77,7 +97,8 @@ def read(table: Table, index: int, roles: Roles, labelled: bool) -> Row | str:
     if roles.delimiter is not None and isinstance(source, dict):
         first, _, second = roles.delimiter.partition("->")
         source, target = source.get(first), source.get(second)
-    text, answer = plain(table, index, source), plain(table, index, target) if labelled else None
+    text = plain(table, index, roles.text[0], source)
+    answer = plain(table, index, roles.label[0], target) if labelled else None
     if not text:
         return f"column {roles.text[0]!r} is empty"
     if labelled and not answer:
@@ -85,7 +106,7 @@ def read(table: Table, index: int, roles: Roles, labelled: bool) -> Row | str:
     return Row(table.numbers[index], (text,), answer)
 
 
-def plain(table: Table, index: int, value: Any) -> str:
+def plain(table: Table, index: int, column: str, value: Any) -> str:
     """A text; a list of sentences is joined, as SciTLDR and other sets write documents."""
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return " ".join(part.strip() for part in value)
@@ -93,5 +114,5 @@ def plain(table: Table, index: int, value: Any) -> str:
         return ""
     if isinstance(value, list | dict | bytes):
         fix = "write a text, or a list of sentences"
-        raise DataError(f"{shown(value)} is no text", where=table.where(index), fix=fix)
+        raise DataError(f"column {column!r} holds {shown(value)}, which is no text", where=table.where(index), fix=fix)
     return str(value).strip()

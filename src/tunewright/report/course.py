@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from . import page
+from . import page, preference_sections
 from .analysis import MAIN_SCORES, Point, curve, is_score, smooth, thin
 from .charts import Series, line_chart
 from .files import Record, RunFiles
+from .generation import score_phrase
 from .markup import Markup
-from .words import count, finite, score, score_name, score_word
+from .words import count, finite, score, score_name
 
 STRICT = ("f1", "exact_match", "precision", "recall")  # of entities or answers: where F1 is there, these are meant
 NAMED_GROUPS = 5  # more lines than this are told apart by their place, not by a colour each
@@ -33,7 +34,7 @@ def _said(files: RunFiles) -> str:
     said += f" after {count(steps)} steps." if finite(steps) else "."
     if finite(best) is None:
         return said
-    named = f" ({score_word(metric[0])} {score(metric[1])} on validation)" if metric else ""
+    named = f" ({score_phrase(files, metric[0])} {score(metric[1])} on validation)" if metric else ""
     return f"{said} The weights of step {count(best)}{named} were kept."
 
 
@@ -75,8 +76,8 @@ def _from_to(points: Sequence[Point]) -> str:
 
 
 def _scores(files: RunFiles) -> Markup:
-    if files.task == "preference":  # theirs are drawn beside those of training
-        return Markup("")
+    if files.task == "preference":
+        return preference_sections.accuracy(files)
     names = _score_names(files.evaluations)
     curves = [curve(files.evaluations, "validation", name) for name in names]
     series = [Series(score_name(name), thin(points), colour=index)

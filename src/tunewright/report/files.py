@@ -114,6 +114,11 @@ class RunFiles:
     def scores(self) -> Record:
         return self.metrics.get(self.split) or {}
 
+    @property
+    def before(self) -> Record:
+        """The scores of the untuned model on the split that the report speaks of; empty where nobody measured them."""
+        return self.metrics.get("before") or {}
+
     def source(self, split: str = "train") -> str:
         """The file name of a split's data."""
         splits = self.ledger.get("splits") or {}

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from .files import Record, RunFiles
-from .words import count, finite, percent, score, score_name, score_value
+from .words import count, finite, percent, score, score_name, score_value, score_word
 
 # The score that stands for the whole.
 FIRST = {
@@ -128,6 +128,13 @@ def score_title(files: RunFiles, name: str) -> str:
     return "Loss" if name == "loss" and files.generative else score_name(name)
 
 
+def score_phrase(files: RunFiles, name: str) -> str:
+    """As `score_title` within a sentence."""
+    if files.generative and name == "loss":
+        return f"{loss_name(files)} loss" if files.task == "preference" else "loss"
+    return score_word(name)
+
+
 def about(files: RunFiles, name: str) -> str | None:
     """What a score is, in a line."""
     if files.task == "preference":
@@ -160,7 +167,11 @@ def likelihood(files: RunFiles, loss: float, on: str) -> str:
     said += "."
     if hits is not None:
         said += f" Its first guess is the right token {percent(hits)} of the time."
-    return f"{said} How the model did before tuning was not measured."
+    before = finite(files.before.get("loss"))
+    if before is None:
+        return f"{said} How the model did before tuning was not measured."
+    many = score_value("perplexity", files.before.get("perplexity"))
+    return f"{said} Before tuning its loss was {score(before)}, its perplexity {many}."
 
 
 def _about(number: float) -> str:
@@ -170,8 +181,9 @@ def _about(number: float) -> str:
 def pairs(files: RunFiles, name: str, value: str, on: str) -> str:
     """How often it ranks a pair as people did, in words."""
     if name == "log_probability_accuracy":
-        return f"On {on} the chosen answer is the likelier one {value} of the time; 50 % would be chance."
-    said = f"On {on} it ranks the chosen answer above the rejected one {value} of the time; 50 % would be chance."
+        return f"On {on} the chosen answer is the likelier one {value} of the time; {percent(0.5, 0)} would be chance."
+    chance = f"{percent(0.5, 0)} would be chance"
+    said = f"On {on} it ranks the chosen answer above the rejected one {value} of the time; {chance}."
     if not has_reference(files):
         return f"{said} It ranks by log-probability a token."
     said += " It ranks by how much likelier an answer became by tuning."

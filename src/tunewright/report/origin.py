@@ -27,8 +27,9 @@ def ledger(files: RunFiles) -> Markup:
     sheet = page.card(None, page.table("Rows by split", head, rows, text=2))
     notes = [str(note) for note in files.ledger.get("notes") or []]
     told = page.card("How the data was read", element("ul", *(element("li", note) for note in notes), class_="plain"))
-    parts = [*_distribution(splits, files.counted_noun), *_learned(splits, files), *([told] if notes else [])]
-    return page.section("data", "Data", lead, sheet, _duplicates(files.ledger), page.grid(*parts) if parts else None)
+    parts = [*_distribution(splits, files.counted_noun), *([told] if notes else [])]
+    other = page.grid(*parts) if parts else None
+    return page.section("data", "Data", lead, sheet, *_learned(splits, files), _duplicates(files.ledger), other)
 
 
 def learned_share(split: Record, task: str) -> float | None:

@@ -1,4 +1,4 @@
-"""The section of preference tuning: how pairs were ranked, margins and rewards over the steps."""
+"""What only preference tuning has: how pairs were ranked, margins and rewards over the steps."""
 
 from __future__ import annotations
 
@@ -18,24 +18,23 @@ FALLING = (
 
 
 def rewards(files: RunFiles) -> Markup:
-    """Accuracy, margin and rewards over the steps; nothing where no line has them."""
-    drawings = [_accuracy(files), _margin(files), _rewards(files)]
+    """Margin and rewards over the steps; nothing where no line has them."""
+    drawings = [_margin(files), _rewards(files)]
     if not any(drawings):
         return Markup("")
-    lead = (
-        "A reward is beta times how much likelier an answer became by tuning: 0 before, below 0 where it became less "
-    )
-    lead += "likely. A pair is ranked right where the chosen answer has more of it; the margin is how much more."
+    reward = "how much likelier an answer became by tuning: 0 before, below 0 where it became less likely"
     if not generation.has_reference(files):
-        lead = (
-            f"{generation.loss_name(files)} compares with no reference: a reward is beta times the log-probability a "
-        )
-        lead += "token. A pair is ranked right where the chosen answer has more of it; the margin is how much more."
+        reward = f"the log-probability a token, since {generation.loss_name(files)} compares with no reference"
+    lead = (
+        f"A reward is beta times {reward}. A pair is ranked right where the chosen answer has more of it; the margin "
+    )
+    lead += "is how much more."
     warned = page.notice("Falling likelihood", [FALLING] if generation.falls(files) else [])
     return page.section("rewards", "Preferences", lead, warned, page.grid(*drawings))
 
 
-def _accuracy(files: RunFiles) -> Markup:
+def accuracy(files: RunFiles) -> Markup:
+    """How many pairs were ranked right over the steps."""
     return _chart(files, "ranked", "Pairs ranked right", {"accuracy": ""}, top=1.0)
 
 
@@ -59,9 +58,9 @@ def _chart(files: RunFiles, name: str, title: str, keys: dict[str, str], **optio
             full = f"{said}, {part}" if said else part
             series.append(Series(full, thin(points), colour=2 * place + which))
             described.append(f"{full} {_from_to(key, points)}.")
-    marker = {"marker": finite(files.metrics.get("best_step"))}
-    marker_text = f"kept: step {count(marker['marker'])}"
-    drawing = line_chart(name, title, " ".join(described), series, marker_text=marker_text, **marker, **options)
+    best = finite(files.metrics.get("best_step"))
+    options |= {"marker": best, "marker_text": f"kept: step {count(best)}"}
+    drawing = line_chart(name, title, " ".join(described), series, **options)
     return page.chart(title, drawing)
 
 
@@ -69,6 +68,5 @@ def _from_to(key: str, points: list[Point]) -> str:
     if not points:
         return "is not recorded"
     (first, start), (last, end) = points[0], points[-1]
-    return (
-        f"goes from {score_value(key, start)} at step {count(first)} to {score_value(key, end)} at step {count(last)}"
-    )
+    said = f"goes from {score_value(key, start)} at step {count(first)} to {score_value(key, end)}"
+    return f"{said} at step {count(last)}"

@@ -96,10 +96,10 @@ mark { background: var(--mark-right); } mark.wrong { background: var(--mark-wron
 u.gold { text-decoration: underline 2px var(--good-ink); text-underline-offset: 0.28em;
   text-decoration-skip-ink: none; }
 .key { font-size: 0.875rem; } .key u, .key mark { margin: 0 0.3em; color: var(--ink); }
-.told { display: block; white-space: normal; min-width: 15rem; color: var(--muted); }
+.told { display: block; font-weight: 400; font-size: 0.875rem; line-height: 1.45; color: var(--muted); }
 .texts th, .texts td { vertical-align: top; }
-.texts tbody .text { white-space: pre-wrap; overflow-wrap: anywhere; min-width: 11rem; font-weight: 400;
-  line-height: 1.5; }
+.texts tbody th, .texts tbody .text { white-space: pre-wrap; overflow-wrap: anywhere; min-width: 11rem;
+  font-weight: 400; line-height: 1.5; }
 .texts .text .small { display: block; white-space: normal; margin-top: 0.2rem; }
 .texts .wrong { color: var(--bad-ink); } .texts .right { color: var(--good-ink); }
 h3.apart { margin: 1.6rem 0 0.8rem; }

@@ -51,7 +51,7 @@ def _messages(files: RunFiles) -> list[str]:
 
 
 def _dressed(files: RunFiles) -> list[str]:
-    """Text first, tokens then: a beginning of sequence that the tokenizer writes itself must be there, and be there once."""
+    """Text first, tokens then: a beginning of sequence that the tokenizer writes must be there, and be there once."""
     return [
         "prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)",
         'begun = prompt.startswith(tokenizer.bos_token or "\\0")  # by the template: no second time',
@@ -68,8 +68,8 @@ def _written(files: RunFiles, answer: str) -> list[str]:
     arguments = [*_choice(files), *(["eos_token_id=ends"] if ends else [])]
     closing = files.stored.closing
     kept = f".removesuffix({closing!r}).rstrip()" if closing else ""
-    text = f"tokenizer.decode({answer}, skip_special_tokens=True).strip(){kept}"
-    return [*ends, *_call(arguments), f"print({text})"]
+    text = f"text = tokenizer.decode({answer}, skip_special_tokens=True)"
+    return [*ends, *_call(arguments), text, f"print(text.strip(){kept})"]
 
 
 def _call(arguments: list[str]) -> list[str]:

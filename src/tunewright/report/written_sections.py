@@ -20,12 +20,14 @@ def scores(files: RunFiles) -> Markup:
     if not names:
         return Markup("")
     splits = [name for name in ("validation", "test") if files.metrics.get(name)]
+    columns = {split: files.metrics[split] for split in splits}
+    columns |= {"before tuning": files.before} if files.before else {}
     rows = [
-        [generation.score_title(files, name), element("span", generation.about(files, name), class_="told"),
-         *(score_value(name, files.metrics[split].get(name)) for split in splits)]
+        [join([generation.score_title(files, name), element("span", generation.about(files, name), class_="told")]),
+         *(score_value(name, found.get(name)) for found in columns.values())]
         for name in names
     ]  # fmt: skip
-    sheet = page.card(None, page.table("Scores", ["score", "what it is", *splits], rows, text=2))
+    sheet = page.card(None, page.table("Scores", ["score", *columns], rows))
     written = finite(files.scores.get("answers"))
     lead = "Likelihoods are of the references, with everything before a token given."
     if files.task == "preference":
@@ -51,15 +53,15 @@ def answers(files: RunFiles) -> Markup:
 def _lead(files: RunFiles, found: Sequence[Answer], shown: Sequence[Answer]) -> str:
     """Which rows are shown, in which order, and what the order does not say."""
     noun, split = files.row_noun, files.predictions_split
-    which = f"{count(len(shown))} of {plural(len(found), noun)} of {split}"
     written = sum(answer.written is not None for answer in found)
     ranked = any(answer.loss is not None for answer in shown)
-    said = f"{which}, the highest loss first." if ranked else f"{which}."
+    number = count(len(shown)) if len(shown) < len(found) else "All"
+    said = f"{number} of {plural(len(found), noun)} of {split}" + (", the highest loss first." if ranked else ".")
     if not written:
         return f"{said} None was answered in writing{_hint(files)}."
-    if ranked:
-        said += " The loss says how little the reference was expected, not how bad the written answer is."
-    return said if written == len(found) else f"{said} {count(written)} were answered in writing (task.score_answers)."
+    if written < len(found):
+        said += f" {count(written)} were answered in writing (task.score_answers)."
+    return f"{said} The loss says how little the reference was expected, not how bad the answer is." if ranked else said
 
 
 def _hint(files: RunFiles) -> str:

@@ -16,7 +16,7 @@ from ..data.row import Dialogue
 from ..data.table import Table
 from ..errors import ConfigError, DataError
 from .base import Batch, Encoded, Features, Loss, Row
-from .generative import NOTHING, Generative, Said
+from .generative import NOTHING, SCORED, Generative, Said
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -61,6 +61,8 @@ class CausalLM(Generative):
     def roles(
         self, table: Table, text: Sequence[str] | None, label: Sequence[str] | None, delimiter: str | None
     ) -> Roles:
+        if delimiter is not None:
+            raise DataError("answers are not joined", where="data.label_delimiter", fix="leave it out")
         return dialogues.roles(table, self.shape_of(table), text, label)
 
     def shape_of(self, table: Table) -> str:
@@ -94,18 +96,17 @@ class CausalLM(Generative):
     def unread(self) -> dict[str, str]:
         found = super().unread()
         if self.shape == "text":
-            plain = "plain texts have no turns"
-            changed = {"template": "auto", "loss_on": "answers", "prompt_weight": 0.0}
-            found |= {name: plain for name, default in changed.items() if getattr(self, name) != default}
+            found |= dict.fromkeys(self.changed(("template", "loss_on", "prompt_weight")), "plain texts have no turns")
+            found |= dict.fromkeys(self.changed(("score_answers", *SCORED)), "plain texts have no answers to score by")
+            found |= dict.fromkeys(self.changed(("max_truncated",)), "long texts are read in windows, none is cut")
         elif self.loss_on == "everything" and self.prompt_weight:
             found["prompt_weight"] = "task.loss_on is everything"
+        if self.labels and self.shape != "classification":
+            found["labels"] = f"the rows are of the shape {self.shape}"
         return found
 
     def learn(self, rows: Sequence[Row], source: str, roles: Roles, names: Sequence[str] | None) -> Self:
         return self
-
-    def check(self, rows: Sequence[Row], source: str, roles: Roles) -> None:
-        """Any text can be scored."""
 
     def summary(self) -> str:
         on = {"answers": "all answers", "last_answer": "the last answer", "everything": "everything"}[self.loss_on]
@@ -151,7 +152,8 @@ class CausalLM(Generative):
             faults.update(made.faults)
             supervised = int(np.count_nonzero(made.weights))
             counts.update({"supervised tokens": supervised, "tokens": len(made.ids),
-                           "answers cut": int(made.answer_cut), "rows without a target": int(supervised == 0)})  # fmt: skip
+                           "answers cut": int(made.answer_cut),
+                           "rows without a target": int(supervised == 0)})  # fmt: skip
         return Encoded(features, faults, counts)
 
     def examples(self, encoded: Encoded) -> Encoded:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
+from ..data.columns import Roles
 from ..errors import ConfigError, DataError
 from .base import Encoded, Metric, Row, Task
 
@@ -52,6 +53,7 @@ class Said:
 
 
 NOTHING = np.zeros(0, dtype=np.float32)
+SCORED = ("scores", "json_schema", "pattern")  # fields that only answers written for scores are read by
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,22 @@ class Generative(Task):
         found = {}
         if self.top_p < 1 and not self.samples:
             found["top_p"] = "temperature is 0, so nothing is sampled"
+        if not self.score_answers:
+            found |= dict.fromkeys(self.changed(SCORED), "no answers are written for scores (task.score_answers is 0)")
         return found
+
+    def changed(self, names: Sequence[str]) -> list[str]:
+        """Those of these fields that differ from their defaults."""
+        return [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
+
+    def check(self, rows: Sequence[Row], source: str, roles: Roles) -> None:
+        """Any text can be scored. Raises ConfigError where what it is scored by is not whole."""
+        from ..metrics import generation as metrics
+
+        schema = self.read_schema()
+        if self.scores != "auto":
+            metrics.check(self.scores, schema, self.pattern)
+        metrics.score(self.asked_for(), [], [], schema=schema, pattern=self.pattern)
 
     def stratum(self, row: Row) -> Any:
         return ""
@@ -180,13 +197,13 @@ class Generative(Task):
     def read_schema(self) -> dict[str, Any] | None:
         if self.json_schema is None:
             return None
+        where, fix = f"task.json_schema: {self.json_schema}", "give a JSON schema file"
         try:
-            found: dict[str, Any] = json.loads(Path(self.json_schema).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            fix = "give a JSON schema file"
-            raise ConfigError(
-                f"cannot be read: {error}", where=f"task.json_schema: {self.json_schema}", fix=fix
-            ) from None
+            found = json.loads(Path(self.json_schema).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise ConfigError(f"cannot be read: {error}", where=where, fix=fix) from None
+        if not isinstance(found, dict):
+            raise ConfigError("is no JSON schema, which is an object", where=where, fix=fix)
         return found
 
     def decode(self, output: Any, row: Row) -> Written:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from ..data import preference_rows, templates
 from ..data.columns import Roles
@@ -68,13 +68,13 @@ class Preference(Generative):
     )
     score_answers: int = Field(0, ge=0, description="rows of a split that are answered in writing for scores; 0: none")
 
-    @model_validator(mode="after")
-    def refuse_unread(self) -> Self:
+    def unread(self) -> dict[str, str]:
+        found = super().unread()
         if self.label_smoothing and self.loss not in ("dpo", "robust"):
-            raise ValueError(f"label_smoothing has no effect on {self.loss}")
-        if self.gamma != 1.0 and self.loss != "simpo":
-            raise ValueError(f"gamma has no effect on {self.loss}")
-        return self
+            found["label_smoothing"] = f"{self.loss} takes all pairs to be the right way round"
+        if self.loss != "simpo":
+            found |= dict.fromkeys(self.changed(("gamma",)), f"{self.loss} has no such margin")
+        return found
 
     @property
     def strength(self) -> float:
@@ -97,6 +97,8 @@ class Preference(Generative):
     def roles(
         self, table: Table, text: Sequence[str] | None, label: Sequence[str] | None, delimiter: str | None
     ) -> Roles:
+        if delimiter is not None:
+            raise DataError("answers are not joined", where="data.label_delimiter", fix="leave it out")
         return preference_rows.roles(table, text, label)
 
     def match(self, table: Table, roles: Roles, labelled: bool = True) -> Roles:
@@ -117,9 +119,6 @@ class Preference(Generative):
 
     def learn(self, rows: Sequence[Row], source: str, roles: Roles, names: Sequence[str] | None) -> Self:
         return self
-
-    def check(self, rows: Sequence[Row], source: str, roles: Roles) -> None:
-        """Any pair can be scored."""
 
     def summary(self) -> str:
         return f"pairs of answers; {self.loss}, beta {self.strength:g}"
@@ -309,7 +308,8 @@ def pack_pairs(features: Sequence[Features]) -> Any:
             ids += answer
             segments.append(Segment(first, len(ids), start, start + len(prompt)))
             positions += range(len(prompt), len(prompt) + len(answer))
-            sources += [start + len(prompt) - 1, *range(first, len(ids) - 1)]
-            targets += answer
-            owners += [2 * place + which] * len(answer)
+            unasked = 0 if prompt else 1  # where there is no prompt, nothing predicts the first token
+            sources += [start + len(prompt) - 1, *range(first, len(ids) - 1)][unasked:]
+            targets += answer[unasked:]
+            owners += [2 * place + which] * (len(answer) - unasked)
     return packed(ids, positions, segments, sources, targets, np.ones(len(targets)), owners)

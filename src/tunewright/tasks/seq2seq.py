@@ -70,9 +70,6 @@ class Seq2Seq(Generative):
     def learn(self, rows: Sequence[Row], source: str, roles: Roles, names: Sequence[str] | None) -> Self:
         return self
 
-    def check(self, rows: Sequence[Row], source: str, roles: Roles) -> None:
-        """Any text can be scored."""
-
     def summary(self) -> str:
         return f"texts become texts{f', after {self.prefix!r}' if self.prefix else ''}"
 
@@ -110,7 +107,7 @@ class Seq2Seq(Generative):
         return Encoded(features, counts=counts)
 
     def targets(self, texts: Sequence[str], tokenizer: Any) -> list[list[int]]:
-        """Ids of each target as its model was pretrained to write it (BART: after a BOS), with the end of sequence once."""
+        """Ids of each target as its model was pretrained to write it (BART: after a BOS), with one end of sequence."""
         end = tokenizer.eos_token_id
         made = tokenizer(text_target=list(texts), **QUIET)["input_ids"]
         return [ids if end is None or end in ids else [*ids, end] for ids in made]

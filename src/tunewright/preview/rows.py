@@ -1,30 +1,20 @@
-"""Preview: what a model is fed for a row, token by token, and what a split comes to; before anything is trained.
-
-Nothing is encoded here: data, task and tokenizer are taken in as for a run, and what is told is read off its batches.
-"""
+"""Rows that are labelled: what a model is fed for one, token by token."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .config import RunConfig
-from .data import ledger
-from .data.alignment import Place, Whole, in_earlier_windows, located, not_located, whole_texts
-from .data.row import Row
-from .data.sampler import by_length, epoch_steps, micro_batches
-from .data.spans import NULL
-from .errors import DataError
-from .intake import Intake, Split, take_in
-from .models import Source, load_tokenizer, locate
-from .resolve import effective_task, refuse_unread, resolve
-from .tasks.base import Batch, Encoded, Features, Task
-from .tasks.token_classification import IGNORED
-from .training.features import BATCH_TOKENS
+from ..data.alignment import Place, Whole, in_earlier_windows, located, not_located, whole_texts
+from ..data.row import Row
+from ..data.spans import NULL
+from ..tasks.base import Batch, Features, Task
+from ..tasks.token_classification import IGNORED
+
+if TYPE_CHECKING:
+    from .prepared import Preview
 
 
 @dataclass(frozen=True)
@@ -109,96 +99,6 @@ class Described:
     cut: tuple[Cut, ...]
     mended: tuple[str, ...]
     aligned: bool
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a split comes to.
-
-    Args:
-        tokens, windows: 50, 90, 99 and 100 of 100 rows have at most so many.
-        supervised: (positions with a target, all positions): tokens with a tag, or windows with an answer; None where
-            rows as a whole are answered.
-        of: what targets are of: "row", "tokens" or "span".
-        padding: share of padded positions: of train in its first epoch, of others in evaluation.
-        unknown: tokens that stand for what the tokenizer does not know.
-        account: the split's entry in data.json.
-    """
-
-    split: str
-    tokens: dict[str, int]
-    windows: dict[str, int]
-    supervised: tuple[int, int] | None
-    of: str
-    padding: float
-    unknown: int
-    account: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Preview:
-    """A run of which everything is decided and nothing is loaded but its tokenizer."""
-
-    config: RunConfig
-    intake: Intake
-    task: Task
-    source: Source
-    tokenizer: Any
-    encoded: dict[str, Encoded] = field(repr=False)
-
-    @property
-    def max_length(self) -> int:
-        return int(self.config.data.max_length)
-
-    @cached_property
-    def owned(self) -> dict[int, tuple[str, int]]:
-        """(split, place in it) of every row of the training file by its number."""
-        splits = self.intake.splits
-        return {
-            row.number: (name, place)
-            for name, split in splits.items()
-            if split.source == splits["train"].source
-            for place, row in enumerate(split.rows)
-        }
-
-    def numbers(self, count: int) -> list[int]:
-        """The first rows of the file that are trained on."""
-        return sorted(row.number for row in self.intake.splits["train"].rows)[:count]
-
-    def describe(self, number: int) -> Described:
-        """One row of the training file as it is fed. Raises DataError where there is none of that number."""
-        if number not in self.owned:
-            raise self.no_row(number)
-        name, place = self.owned[number]
-        return describe(self, name, self.intake.splits[name].rows[place], self.encoded[name].features[place])
-
-    def no_row(self, number: int) -> DataError:
-        known, split = sorted(self.owned), self.intake.splits["train"]
-        dropped = f", and {split.dropped.total()} are dropped" if split.dropped else ""
-        near = min(known, key=lambda other: abs(other - number))
-        fix = f"the rows are numbered {known[0]} to {known[-1]}{dropped}; the nearest is {near}"
-        return DataError("there is no such row to feed", where=f"{split.source}, row {number}", fix=fix)
-
-    def summaries(self) -> list[Summary]:
-        return [summary(self, name, split) for name, split in self.intake.splits.items()]
-
-
-def prepare(config: RunConfig) -> Preview:
-    """Takes in data, task and tokenizer as `run.train` does, up to where the model would be loaded.
-
-    Raises:
-        TunewrightError: whatever the run would refuse.
-    """
-    intake = take_in(config)
-    source = locate(config.model, config.trust_remote_code, weights=False)
-    task = effective_task(intake.task, config.strategy, source)
-    refuse_unread(config, task, {name for name in ("validation", "test") if getattr(config.data, name)})
-    tokenizer = load_tokenizer(source, task.by_words)
-    config, encoded = resolve(config, Path(config.out or "run"), intake, task, source, tokenizer)
-    return Preview(config, intake, task, source, tokenizer, encoded)
-
-
-# --- one row --------------------------------------------------------------------------------------------------------
 
 
 def describe(preview: Preview, split: str, row: Row, item: Features) -> Described:
@@ -350,50 +250,3 @@ def named(target: Any, names: Sequence[str] | None) -> Any:
 def tag_name(task: Task, tag: int) -> str:
     names = getattr(task, "tags", None) or getattr(task, "labels", None)
     return str(names[tag]) if names else str(tag)
-
-
-# --- a whole split --------------------------------------------------------------------------------------------------
-
-
-def summary(preview: Preview, name: str, split: Split) -> Summary:
-    """One split's account, counted over the batches in which it will be read."""
-    task, encoded = preview.task, preview.encoded[name]
-    mended = Counter(phrase for row in split.rows for phrase in row.mended) + encoded.faults
-    labels = Counter(label for row in split.rows for label in task.counted(row))
-    counts = Counter[str]()
-    for rows in batches(preview, name):
-        counts += counted(task.collate([encoded.features[row] for row in rows], preview.tokenizer), preview.tokenizer)
-    return Summary(
-        name,
-        ledger.percentiles([item.num_tokens for item in encoded.features]),
-        ledger.percentiles([len(item.windows) for item in encoded.features]),
-        (counts["supervised"], counts["targets"]) if counts["targets"] else None,
-        answers(encoded.features[0]),
-        1 - counts["tokens"] / counts["positions"],
-        counts["unknown"],
-        ledger.entry(split.source, split.sha256, split.rows_in, split.dropped, labels, encoded.features, mended),
-    )
-
-
-def batches(preview: Preview, name: str) -> list[Any]:
-    """The rows of each forward pass: of the first epoch, or of evaluation."""
-    encoded, training = preview.encoded[name], preview.config.training
-    if name != "train" or preview.config.strategy.solves(preview.task):
-        return by_length([item.num_tokens for item in encoded.features], BATCH_TOKENS)
-    steps = epoch_steps(encoded.lengths, int(training.batch_size), training.seed, 0)
-    micro = int(training.micro_batch_size)
-    return [rows for step in steps for rows in micro_batches(step, encoded.lengths, micro)]
-
-
-def counted(batch: Batch, tokenizer: Any) -> Counter[str]:
-    """Positions, tokens, unknown ones and targets of a batch."""
-    ids, mask = batch.inputs["input_ids"], batch.inputs["attention_mask"]
-    unknown = (ids == (-1 if tokenizer.unk_token_id is None else tokenizer.unk_token_id)) & (mask == 1)
-    found = Counter(positions=mask.numel(), tokens=int(mask.sum()), unknown=int(unknown.sum()))
-    kind = answers(batch.features[0])
-    if batch.labels is not None and kind == "tokens":
-        found += Counter(targets=int(mask.sum()), supervised=int((batch.labels != IGNORED).sum()))
-    if batch.labels is not None and kind == "span":
-        held = (batch.labels != batch.labels.new_tensor(NULL)).any(1)
-        found += Counter(targets=len(held), supervised=int(held.sum()))
-    return found
