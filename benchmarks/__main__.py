@@ -10,6 +10,7 @@ BENCHMARKS = {
     "ner": "named entities on NCBI-disease, 3 epochs, against transformers' example and the Trainer at its best",
     "qa": "extractive question answering on SQuADShifts, 1 epoch, against the same two",
     "generation": "SFT on dolly_3k and DPO on hh_rlhf_harmless_test with a 7M Llama, against TRL at its defaults",
+    "head": "the language-model head in chunks, against plain torch",
     "strategies": "every strategy with its defaults on banking77 or NCBI-disease",
     "kills": "fifty SIGKILLs at random moments, each resumed: are the final weights the uninterrupted run's?",
 }

@@ -4,7 +4,7 @@
 
 FOLDER holds english_novels_100, wikitext2 and dolly_3k; the corpus, the tokenizer and the untrained model are made in
 the work folder once; training resumes where it was interrupted. An hour of one CPU core is the budget that the model
-was made with; a GPU takes more tokens in less time (--tokens).
+was made with; a GPU takes more tokens in less time (--tokens, --steps).
 """
 
 from __future__ import annotations
@@ -128,17 +128,20 @@ def make_model(work: Path) -> None:
     tokenizer.save_pretrained(work / "untrained")
 
 
-def configuration(work: Path) -> dict[str, Any]:
+def configuration(work: Path, phase: str, steps: int) -> dict[str, Any]:
+    """A long phase at a high rate, then a short one in which the rate falls to nothing (Hu et al. 2024, section 4)."""
+    warm = phase == "warm"
+    schedule = {"schedule": "constant", "warmup": 75} if warm else {"schedule": "linear", "warmup": 0}
     return {
-        "model": str(work / "untrained"),
+        "model": str(work / "untrained") if warm else str(work / "warm"),
         "data": {"train": f"{work}/train.jsonl", "validation": f"{work}/validation.jsonl", "max_length": CONTEXT},
         "task": {"kind": "causal_lm", "shape": "text", "max_truncated": 1},
         "strategy": {"kind": "full"},
         "training": {
-            "max_steps": 1500, "batch_size": 16, "learning_rate": 2e-3, "schedule": "cosine", "warmup": 0.05,
-            "precision": "bf16", "weight_decay": 0.1, "evaluate_every": 400, "checkpoint_every": 100, "micro_batch_tokens": 4096,
+            "max_steps": steps, "batch_size": 16, "learning_rate": 2e-3, "precision": "bf16", "weight_decay": 0.1,
+            "evaluate_every": 400, "checkpoint_every": 100, "micro_batch_tokens": 4096, "seed": 0 if warm else 1, **schedule,
         },
-        "out": str(work / "run"),
+        "out": str(work / phase),
     }  # fmt: skip
 
 
@@ -162,7 +165,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("build/pocket_lm"))
-    parser.add_argument("--tokens", type=int, default=16_000_000)
+    parser.add_argument("--tokens", type=int, default=16_000_000, help="of the corpus")
+    parser.add_argument("--steps", type=int, default=700, help="of 16 windows of 512 tokens, before the rate falls")
     arguments = parser.parse_args()
     import tunewright as tw
 
@@ -172,7 +176,8 @@ def main() -> None:
         write_corpus(arguments.data, work, arguments.tokens)
     if not (work / "untrained" / "tokenizer.json").is_file():
         make_model(work)
-    run = tw.train(configuration(work), resume=(work / "run").is_dir())
+    for phase, steps in (("warm", arguments.steps), ("cooled", arguments.steps // 4)):
+        run = tw.train(configuration(work, phase, steps), resume=(work / phase).is_dir())
     write_package(work, run)
 
 

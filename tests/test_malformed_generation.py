@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -24,7 +23,9 @@ GOOD = {
 }
 
 
-def case(form: str, last: dict | None, place: str, *says: str, flags=(), beside=(), blames: str = "", rows=None) -> Case:
+def case(
+    form: str, last: dict | None, place: str, *says: str, flags=(), beside=(), blames: str = "", rows=None
+) -> Case:
     """20 good rows of a form, and row 21 as given."""
     content = lines(*(GOOD[form] if rows is None else rows), *([] if last is None else [last]))
     flags = ("--task", TASK[form], *flags)
@@ -51,28 +52,28 @@ ROWS = {
         "a second system turn", "it comes first",
     ),
     "no_answer": case("chat", {"messages": [ASK]}, COLUMN, "the last turn is of the user", "end each dialogue"),
-    "no_turns": case("chat", {"messages": []}, ", row 21", "column 'messages'.* no turns", "on_bad_row=drop"),
-    "null_messages": case("chat", {"messages": None}, ", row 21", "column 'messages'.* no turns", "on_bad_row=drop"),
+    "no_turns": case("chat", {"messages": []}, ", row 21", r"no turns \(column 'messages'\)", "on_bad_row=drop"),
+    "null_messages": case("chat", {"messages": None}, ", row 21", r"no turns \(column 'messages'\)", "on_bad_row=drop"),
     "empty_answer": case(
-        "chat", {"messages": [ASK, {**SAY, "content": " "}]}, ", row 21", "column 'messages'.* no answer", "drop"
+        "chat", {"messages": [ASK, {**SAY, "content": " "}]}, ", row 21", r"no answer \(column 'messages'\)", "drop"
     ),
     "empty_question": case(
-        "chat", {"messages": [{**ASK, "content": ""}, SAY]}, ", row 21", "column 'messages'.*prompt is empty", "drop"
+        "chat", {"messages": [{**ASK, "content": ""}, SAY]}, ", row 21", r"prompt is empty \(column 'messages'\)", "drop"
     ),
     "broken_tools": case(
         "chat", {**DIALOGUE, "tools": "[{"}, ", row 21, column 'tools'", "is no JSON", "as JSON"
     ),
     "null_instruction": case(
-        "told", {"instruction": None, "output": "a"}, ", row 21", "column 'instruction'.*prompt is empty", "drop"
+        "told", {"instruction": None, "output": "a"}, ", row 21", r"prompt is empty \(column 'instruction'\)", "drop"
     ),
     "null_output": case(
-        "told", {"instruction": "a", "output": None}, ", row 21", "column 'output'.*no answer", "on_bad_row=drop"
+        "told", {"instruction": "a", "output": None}, ", row 21", r"no answer \(column 'output'\)", "on_bad_row=drop"
     ),
     "output_an_object": case(
         "told", {"instruction": "a", "output": {"x": 1}}, ", row 21", "column 'output' holds .*dict", "write a text"
     ),
     "chosen_is_rejected": case(
-        "pairs", {"prompt": "a", "chosen": "b", "rejected": "b"}, ", row 21", "'chosen' and 'rejected'.* the same", "drop"
+        "pairs", {"prompt": "a", "chosen": "b", "rejected": "b"}, ", row 21", r"are the same \(columns 'chosen', 'rejected'\)", "drop"
     ),
     "empty_prompt": case(
         "pairs", {"prompt": "  ", "chosen": "b", "rejected": "c"}, ", row 21", "column 'prompt' is empty", "drop"
@@ -81,7 +82,8 @@ ROWS = {
         "pairs", {"prompt": "a", "chosen": "b", "rejected": None}, ", row 21", "column 'rejected' is empty", "drop"
     ),
     "chosen_an_object": case(
-        "pairs", {"prompt": "a", "chosen": {"x": 1}, "rejected": "b"}, ", row 21", "column 'chosen'", "write"
+        "pairs", {"prompt": "a", "chosen": {"x": 1}, "rejected": "b"}, ", row 21, column 'chosen', turn 1", "no role",
+        "write",
     ),
     "transcript_without_assistant": case(
         "pairs", {"chosen": "\n\nHuman: red box?", "rejected": HH}, ", row 21, column 'chosen'", "is no dialogue",
@@ -116,7 +118,7 @@ SETTINGS = {
                            flags=("task.json_schema={folder}/s.json",), beside={"s.json": "{"}.items(), blames="-"),
     "schema_a_list": case("told", None, "task.json_schema: {folder}/s.json", "is no JSON schema", "JSON schema file",
                           flags=("task.json_schema={folder}/s.json",), beside={"s.json": "[1]"}.items(), blames="-"),
-    "schema_invalid": case("told", None, "task.json_schema", "is no JSON schema: 'objekt'", "correct it",
+    "schema_invalid": case("told", None, "task.json_schema, $.type", "is no JSON schema: 'objekt'", "correct it",
                            flags=("task.json_schema={folder}/s.json",), beside={"s.json": '{"type": "objekt"}'}.items(),
                            blames="-"),
     "pattern_broken": case("told", None, "task.pattern", "is no regular expression", "write it",
@@ -124,3 +126,113 @@ SETTINGS = {
     "score_without_schema": case("told", None, "task.scores", "needs a schema", "task.json_schema",
                                  flags=("task.scores=[json_schema]",), blames="-"),
 }  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def verbs():
+    if not cli.app.registered_commands:
+        cli.add_verbs()
+
+
+def refuse(*arguments, **options):
+    raise AssertionError("a model was asked for")
+
+
+@pytest.fixture
+def no_model(monkeypatch):
+    """Whoever asks for a model before the data are understood gets an error that is a defect."""
+    for name in ("locate", "load_model", "load_tokenizer"):
+        monkeypatch.setattr(models, name, refuse)
+
+
+def told(case: Case, folder: Path, said: str) -> bool:
+    """Whether a message names the place (a file, or a setting where `blames` is "-"), the fault and the remedy."""
+    place = case.place.format(folder=folder)
+    where = place if case.blames == "-" else f"{folder / (case.blames or case.name)}{place}"
+    return f"error: {where}: " in said and re.search(".*; .*".join(case.says), said, re.DOTALL) is not None
+
+
+def ids(cases: dict[str, Case]) -> list:
+    return [pytest.param(case, id=name) for name, case in cases.items()]
+
+
+@pytest.mark.parametrize("case", ids({**ROWS, **COLUMNS, **SETTINGS}))
+def test_a_malformed_input_is_told_before_any_model_is_asked_for(case, tmp_path, capsys, no_model):  # D10
+    code = cli.run(command(case, tmp_path))
+    said = capsys.readouterr().err
+    assert code == 2, said
+    assert "Traceback" not in said
+    assert told(case, tmp_path, said), said
+    assert not (tmp_path / "out" / "metrics.json").exists()
+
+
+@pytest.mark.parametrize("form", GOOD)
+def test_the_same_rows_without_the_fault_come_as_far_as_the_model(form, tmp_path, capsys, no_model):
+    assert cli.run(command(case(form, None, ""), tmp_path)) == 1
+    assert "a model was asked for" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_what_is_merely_empty_may_be_dropped_and_what_is_broken_may_not(name, tmp_path, capsys, no_model):
+    case = ROWS[name]
+    code = cli.run([*command(case, tmp_path), "data.on_bad_row=drop"])
+    said = capsys.readouterr().err
+    assert (code, "a model was asked for" in said) == ((1, True) if "drop" in case.says[-1] else (2, False))
+
+
+# --- what a model's folder tells, without its weights ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """Tiny models: bert, llama, t5."""
+    made = tmp_path_factory.mktemp("models")
+    make_model(made / "bert")
+    for kind in ("llama", "t5"):
+        make_language_model(made / kind, kind)
+    return made
+
+
+LLAMA = ("--model", "{home}/llama")
+BROKEN, RAISES = "{% for message in messages %}", "{{ raise_exception('no such thing as a user') }}"
+FOLDERS = {
+    "bert_for_causal_lm": case("told", None, "model: {home}/bert", "of type bert does not predict", "give a decoder",
+                               flags=("--model", "{home}/bert"), blames="-"),
+    "t5_for_preference": case("pairs", None, "model: {home}/t5", "of type t5 does not predict", "give a decoder",
+                              flags=("--model", "{home}/t5"), blames="-"),
+    "llama_for_seq2seq": case("sums", None, "model: {home}/llama", "llama has no encoder and decoder", "T5 or BART",
+                              flags=LLAMA, blames="-"),
+    "no_model_for_seq2seq": case("sums", None, "model", "", "", blames="-"),
+    "unknown_template": case("told", None, "task.template: chatmll", "did you mean 'chatml'", ".jinja file",
+                             flags=(*LLAMA, "task.template=chatmll"), blames="-"),
+    "no_template_of_its_own": case("told", None, "task.template", "the tokenizer has no template", "take chatml",
+                                   flags=(*LLAMA, "task.template=tokenizer"), blames="-"),
+    "template_missing": case("told", None, "task.template: {folder}/t.jinja", "cannot be read", "a .jinja file",
+                             flags=(*LLAMA, "task.template={folder}/t.jinja"), blames="-"),
+    "template_broken": case("told", None, "task.template: {folder}/t.jinja", "line 1: .*endfor", "mend the template",
+                            flags=(*LLAMA, "task.template={folder}/t.jinja"), beside={"t.jinja": BROKEN}.items(),
+                            blames="-"),
+    "template_refuses": case("told", None, ", row 1", "no such thing as a user", "another template",
+                             flags=(*LLAMA, "task.template={folder}/t.jinja"), beside={"t.jinja": RAISES}.items()),
+    "answers_cut": case("told", None, "", "answers do not fit and would be cut", "task.max_truncated",
+                        flags=(*LLAMA, "task.template=plain", "data.max_length=12")),
+    "nothing_supervised": case("told", None, "", "0 of .* tokens .* are supervised", "raise data.max_length",
+                               flags=(*LLAMA, "data.max_length=8")),
+    "targets_cut": case("sums", None, "", "answers do not fit and would be cut", "task.max_truncated",
+                        flags=("--model", "{home}/t5", "task.max_target_length=2")),
+    "length_beyond_the_model": case("told", None, "data.max_length", "9999 tokens", "choose 4 to 256",
+                                    flags=(*LLAMA, "data.max_length=9999"), blames="-"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_what_does_not_fit_the_model_is_told_before_its_weights_are_loaded(name, home, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(models, "load_model", refuse)
+    case = FOLDERS[name]
+    flags = tuple(flag.replace("{home}", str(home)) for flag in case.flags)
+    case = case._replace(flags=flags, place=case.place.replace("{home}", str(home)))
+    code = cli.run(command(case, tmp_path))
+    said = capsys.readouterr().err
+    assert code == 2, said
+    assert "Traceback" not in said
+    assert told(case, tmp_path, said), said

@@ -111,7 +111,7 @@ class Chat:
         try:
             yield from stream
         finally:
-            pass
+            stream.stopped = True
             thread.join()
             self.finished = stream.finished
             if stream.text:

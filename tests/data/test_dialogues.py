@@ -232,12 +232,12 @@ def test_a_summary_is_asked_for():
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({"messages": []}, "there are no turns"),
-        ({"messages": [{**HI, "content": " "}, HELLO]}, "the prompt is empty"),
-        ({"messages": [HELLO]}, "the prompt is empty"),
-        ({"messages": [HI, {**HELLO, "content": ""}]}, "there is no answer"),
-        ({"instruction": "", "input": "1 + 1", "output": "2"}, "the prompt is empty"),
-        ({"prompt": "a", "completion": None}, "there is no answer"),
+        ({"messages": []}, "there are no turns (column 'messages')"),
+        ({"messages": [{**HI, "content": " "}, HELLO]}, "the prompt is empty (column 'messages')"),
+        ({"messages": [HELLO]}, "the prompt is empty (column 'messages')"),
+        ({"messages": [HI, {**HELLO, "content": ""}]}, "there is no answer (column 'messages')"),
+        ({"instruction": "", "input": "1 + 1", "output": "2"}, "the prompt is empty (column 'instruction')"),
+        ({"prompt": "a", "completion": None}, "there is no answer (column 'completion')"),
     ],
 )
 def test_a_row_that_teaches_nothing_says_why(row, reason):

@@ -193,12 +193,14 @@ def test_without_labels_a_file_of_prompts_is_enough():
 
 # --- unusable rows ----------------------------------------------------------------------------------------------------
 
+BOTH = f"{SAME} (columns 'chosen', 'rejected')"
+
 
 @pytest.mark.parametrize(
     ("cells", "reason"),
     [
-        ({"prompt": "a", "chosen": "b", "rejected": "b"}, SAME),
-        ({"chosen": [USER, GOOD], "rejected": [USER, GOOD]}, SAME),
+        ({"prompt": "a", "chosen": "b", "rejected": "b"}, BOTH),
+        ({"chosen": [USER, GOOD], "rejected": [USER, GOOD]}, BOTH),
         ({"prompt": " ", "chosen": "b", "rejected": "c"}, "column 'prompt' is empty"),
         ({"prompt": "a", "chosen": None, "rejected": "c"}, "column 'chosen' is empty"),
         ({"prompt": "a", "chosen": "b", "rejected": "\n"}, "column 'rejected' is empty"),
@@ -206,9 +208,10 @@ def test_without_labels_a_file_of_prompts_is_enough():
          "the answer in column 'rejected' is empty"),
         ({"chosen": f"{HUMAN}\n\nAssistant: ", "rejected": f"{HUMAN}\n\nAssistant: No."},
          "the answer in column 'chosen' is empty"),
-        ({"chosen": [SYSTEM, GOOD], "rejected": [SYSTEM, BAD]}, NO_USER),
-        ({"prompt": [SYSTEM], "chosen": [GOOD], "rejected": [BAD]}, NO_USER),
-        ({"chosen": [{**USER, "content": ""}, GOOD], "rejected": [{**USER, "content": ""}, BAD]}, NO_USER),
+        ({"chosen": [SYSTEM, GOOD], "rejected": [SYSTEM, BAD]}, f"{NO_USER} (column 'chosen')"),
+        ({"prompt": [SYSTEM], "chosen": [GOOD], "rejected": [BAD]}, f"{NO_USER} (column 'prompt')"),
+        ({"chosen": [{**USER, "content": ""}, GOOD], "rejected": [{**USER, "content": ""}, BAD]},
+         f"{NO_USER} (column 'chosen')"),
     ],
 )  # fmt: skip
 def test_rows_without_a_preference_are_unusable_with_the_reason(cells, reason):

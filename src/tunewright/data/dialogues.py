@@ -193,32 +193,34 @@ def read_dialogue(table: Table, index: int, column: str, labelled: bool) -> Row 
     cell = table.rows[index][column]
     messages = [] if is_missing(cell) else read_turns(cell, where)
     if not messages:
-        return "there are no turns"
+        return f"there are no turns (column {column!r})"
     answered = messages[-1]["role"] == "assistant"
     prompt = messages[:-1] if answered else messages
     if not says_something(prompt):
-        return "the prompt is empty"
+        return f"the prompt is empty (column {column!r})"
     if labelled and not answered:
         what = f"the last turn is of the {messages[-1]['role']}: nothing answers it"
         raise DataError(what, where=where, fix="end each dialogue with an assistant turn, or drop that turn")
     if labelled and is_missing(answer_text(messages[-1])):
-        return "there is no answer"
+        return f"there is no answer (column {column!r})"
     tools = read_tools(table.rows[index].get("tools"), f"{table.where(index)}, column 'tools'")
     return make_row(table.numbers[index], prompt, messages[-1] if labelled else None, tools)
 
 
 def read_text(table: Table, index: int, column: str) -> Row | str:
     cell = table.rows[index][column]
-    return (
-        "the text is empty" if is_missing(cell) else Row(table.numbers[index], (cell_text(cell, table, index, column),))
-    )
+    if is_missing(cell):
+        return f"the text is empty (column {column!r})"
+    return Row(table.numbers[index], (cell_text(cell, table, index, column),))
 
 
 def read_pair(table: Table, index: int, roles: Roles, shape: str, labelled: bool, known: Sequence[str]) -> Row | str:
     """A row whose prompt and answer are columns of their own."""
     cells = [table.rows[index][name] for name in roles.text]
-    if is_missing(cells[0]) or (shape == "classification" and any(map(is_missing, cells))):
-        return "the prompt is empty"
+    needed = cells if shape == "classification" else cells[:1]
+    lacking = next((name for name, cell in zip(roles.text, needed, strict=False) if is_missing(cell)), None)
+    if lacking is not None:
+        return f"the prompt is empty (column {lacking!r})"
     texts = [
         "" if is_missing(cell) else cell_text(cell, table, index, name)
         for cell, name in zip(cells, roles.text, strict=True)
@@ -228,7 +230,7 @@ def read_pair(table: Table, index: int, roles: Roles, shape: str, labelled: bool
         return make_row(number, [prompt])
     cell = table.rows[index][roles.label[0]]
     if is_missing(cell) or cell == []:
-        return "there is no answer"
+        return f"there is no answer (column {roles.label[0]!r})"
     several = isinstance(cell, list) and len(cell) > 1
     said = cell_text(cell[0] if isinstance(cell, list) else cell, table, index, roles.label[0])
     row = make_row(number, [prompt], {"role": "assistant", "content": said})

@@ -142,7 +142,7 @@ def read(table: Table, index: int, roles: Roles, labelled: bool) -> Row | str:
     prompt = with_system(table, index, prompt)
     asked = [message["content"] for message in prompt if message["role"] == "user" and message["content"].strip()]
     if reason or not asked:
-        return reason or NO_USER
+        return reason or f"{NO_USER} (column {roles.text[0]!r})"
     own_id = table.rows[index].get("id")
     known = None if is_missing(own_id) else str(own_id)
     tools = turns.read_tools(table.rows[index].get("tools"), f"{table.where(index)}, column 'tools'")
@@ -153,7 +153,7 @@ def unusable(pair: Pair, roles: Roles) -> str | None:
     for name, answer in zip(roles.label, (pair.chosen, pair.rejected), strict=True):
         if not any(message["content"].strip() or message.get("tool_calls") for message in answer):
             return f"the answer in column {name!r} is empty"
-    return SAME if pair.chosen == pair.rejected else None
+    return f"{SAME} (columns {', '.join(map(repr, roles.label))})" if pair.chosen == pair.rejected else None
 
 
 def prompted(table: Table, index: int, roles: Roles) -> tuple[tuple[Message, ...], Pair]:
