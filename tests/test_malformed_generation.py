@@ -58,7 +58,8 @@ ROWS = {
         "chat", {"messages": [ASK, {**SAY, "content": " "}]}, ", row 21", r"no answer \(column 'messages'\)", "drop"
     ),
     "empty_question": case(
-        "chat", {"messages": [{**ASK, "content": ""}, SAY]}, ", row 21", r"prompt is empty \(column 'messages'\)", "drop"
+        "chat", {"messages": [{**ASK, "content": ""}, SAY]}, ", row 21",
+        r"prompt is empty \(column 'messages'\)", "drop",
     ),
     "broken_tools": case(
         "chat", {**DIALOGUE, "tools": "[{"}, ", row 21, column 'tools'", "is no JSON", "as JSON"
@@ -73,7 +74,8 @@ ROWS = {
         "told", {"instruction": "a", "output": {"x": 1}}, ", row 21", "column 'output' holds .*dict", "write a text"
     ),
     "chosen_is_rejected": case(
-        "pairs", {"prompt": "a", "chosen": "b", "rejected": "b"}, ", row 21", r"are the same \(columns 'chosen', 'rejected'\)", "drop"
+        "pairs", {"prompt": "a", "chosen": "b", "rejected": "b"}, ", row 21",
+        r"are the same \(columns 'chosen', 'rejected'\)", "drop",
     ),
     "empty_prompt": case(
         "pairs", {"prompt": "  ", "chosen": "b", "rejected": "c"}, ", row 21", "column 'prompt' is empty", "drop"
@@ -168,14 +170,14 @@ def test_a_malformed_input_is_told_before_any_model_is_asked_for(case, tmp_path,
 
 @pytest.mark.parametrize("form", GOOD)
 def test_the_same_rows_without_the_fault_come_as_far_as_the_model(form, tmp_path, capsys, no_model):
-    assert cli.run(command(case(form, None, ""), tmp_path)) == 1
+    assert cli.run([*command(case(form, None, ""), tmp_path), "--model", "some/model"]) == 1
     assert "a model was asked for" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_what_is_merely_empty_may_be_dropped_and_what_is_broken_may_not(name, tmp_path, capsys, no_model):
     case = ROWS[name]
-    code = cli.run([*command(case, tmp_path), "data.on_bad_row=drop"])
+    code = cli.run([*command(case, tmp_path), "data.on_bad_row=drop", "--model", "some/model"])
     said = capsys.readouterr().err
     assert (code, "a model was asked for" in said) == ((1, True) if "drop" in case.says[-1] else (2, False))
 
@@ -195,6 +197,10 @@ def home(tmp_path_factory) -> Path:
 
 LLAMA = ("--model", "{home}/llama")
 BROKEN, RAISES = "{% for message in messages %}", "{{ raise_exception('no such thing as a user') }}"
+PICKY = (
+    "{% for message in messages %}{% if 'shout' in message.content %}{{ raise_exception('no shouting') }}{% endif %}"
+    "{{ message.role }}: {{ message.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+)
 FOLDERS = {
     "bert_for_causal_lm": case("told", None, "model: {home}/bert", "of type bert does not predict", "give a decoder",
                                flags=("--model", "{home}/bert"), blames="-"),
@@ -202,7 +208,7 @@ FOLDERS = {
                               flags=("--model", "{home}/t5"), blames="-"),
     "llama_for_seq2seq": case("sums", None, "model: {home}/llama", "llama has no encoder and decoder", "T5 or BART",
                               flags=LLAMA, blames="-"),
-    "no_model_for_seq2seq": case("sums", None, "model", "", "", blames="-"),
+    "no_model_for_seq2seq": case("sums", None, "model", "no embedded model for seq2seq", "--model", blames="-"),
     "unknown_template": case("told", None, "task.template: chatmll", "did you mean 'chatml'", ".jinja file",
                              flags=(*LLAMA, "task.template=chatmll"), blames="-"),
     "no_template_of_its_own": case("told", None, "task.template", "the tokenizer has no template", "take chatml",
@@ -212,8 +218,12 @@ FOLDERS = {
     "template_broken": case("told", None, "task.template: {folder}/t.jinja", "line 1: .*endfor", "mend the template",
                             flags=(*LLAMA, "task.template={folder}/t.jinja"), beside={"t.jinja": BROKEN}.items(),
                             blames="-"),
-    "template_refuses": case("told", None, ", row 1", "no such thing as a user", "another template",
-                             flags=(*LLAMA, "task.template={folder}/t.jinja"), beside={"t.jinja": RAISES}.items()),
+    "template_refuses_all": case("told", None, "task.template", "no such thing as a user", "another template",
+                                 flags=(*LLAMA, "task.template={folder}/t.jinja"), beside={"t.jinja": RAISES}.items(),
+                                 blames="-"),
+    "template_refuses_a_row": case("told", {"instruction": "shout", "output": "a"}, ", row 21", "no shouting",
+                                   "another template", flags=(*LLAMA, "task.template={folder}/t.jinja"),
+                                   beside={"t.jinja": PICKY}.items()),
     "answers_cut": case("told", None, "", "answers do not fit and would be cut", "task.max_truncated",
                         flags=(*LLAMA, "task.template=plain", "data.max_length=12")),
     "nothing_supervised": case("told", None, "", "0 of .* tokens .* are supervised", "raise data.max_length",

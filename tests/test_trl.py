@@ -1,7 +1,7 @@
 """Five fp32 steps of ours are five of TRL's: losses, gradients' norms and final weights (N10).
 
-Same rows in the same order, plain AdamW with decay, a linear schedule, clipping, no dropout. TRL's DPOTrainer takes means
-of micro-batches' means, which is right only where all are equally large: so they are here.
+Same rows in the same order, plain AdamW with decay, a linear schedule, clipping, no dropout. TRL's DPOTrainer takes
+means of micro-batches' means, which is right only where all are equally large: so they are here.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from typing import Any
 
 from .config import RunConfig, parse_yaml
 from .data.sources import is_hub_id
-from .errors import ConfigError
-from .intake import Intake
+from .errors import ConfigError, DataError
+from .intake import Intake, Split
 from .models import Source, widths
 from .strategies.base import Scale, Strategy
 from .tasks.base import Encoded, Task
@@ -43,7 +43,7 @@ def resolve(
         taken = f" ({virtual} of {positions} are virtual)" if virtual else ""
         fix = f"choose 4 to {positions - virtual if positions else 'more'}{taken}"
         raise ConfigError(f"{max_length} tokens", where="data.max_length", fix=fix)
-    encoded = {name: task.encode(split.rows, tokenizer, max_length) for name, split in intake.splits.items()}
+    encoded = {name: encode(task, split, tokenizer, max_length) for name, split in intake.splits.items()}
     for name, split in intake.splits.items():
         task.accept(encoded[name], split.source)
     examples = task.examples(encoded["train"])
@@ -59,6 +59,15 @@ def resolve(
         }
     )
     return config.model_copy(update={"task": task, "data": data, "training": training, "out": str(run)}), encoded
+
+
+def encode(task: Task, split: Split, tokenizer: Any, max_length: int) -> Encoded:
+    """One split's features. Raises DataError of a row that a template refuses, naming the file too."""
+    try:
+        return task.encode(split.rows, tokenizer, max_length)
+    except DataError as error:
+        where = f"{split.source}, {error.where}" if error.where.startswith("row ") else error.where
+        raise DataError(error.what, where=where, fix=error.fix) from None
 
 
 def refuse_unread(config: RunConfig, task: Task, given: set[str]) -> None:

@@ -158,6 +158,7 @@ def ask_reference(session: Session, model: nn.Module) -> None:
     origin = {**origin_of(session.source, arithmetic.current(), "fp32"), "loaded": session.strategy.kind == "qlora"}
     for name, encoded in session.encoded.items():
         ask = partial(session.outputs, model, name, session.task.during_training())
+        session.accelerator.wait_for_everyone()  # all must find the same cache, or one would wait for the others' share
         session.encoded[name], cached = with_reference(session.task, encoded, origin, ask, session.is_main)  # type: ignore[arg-type]
         if session.is_main:
             session.listener.note(f"reference of {name}: {'cached' if cached else 'computed once'}")

@@ -105,7 +105,8 @@ def fingerprint(session: Session) -> dict[str, Any]:
         f"data.{name}": digest([(row.text, row.label, row.words, row.dialogue) for row in split.rows])[:16]
         for name, split in session.intake.splits.items()
     }
-    origin = {"model weights": session.source.fingerprint[:16], "tokenizer": session.source.tokenizer_fingerprint[:16]}
+    template = {"template": digest(session.tokenizer.chat_template)[:16]} if not session.task.new_head else {}
+    origin = {**template, "model weights": session.source.fingerprint[:16], "tokenizer": session.source.tokenizer_fingerprint[:16]}
     others = {key: value for key, value in settings.items() if key not in free}
     return {**others, "data.max_length": settings["data"]["max_length"], **training, **rows, **origin}
 

@@ -40,7 +40,7 @@ def configuration(name: str, task: str, model: str, data: dict, out: Path) -> di
 @pytest.mark.slow
 @pytest.mark.parametrize(("task", "architecture"), PAIRS)
 def test_every_pair_trains_resumes_and_is_served_or_is_refused(tmp_path, task, architecture):  # R5, R12, R13
-    model = str(make_language_model(tmp_path / "model", architecture))
+    model = str(make_language_model(tmp_path / "model", architecture, spread=0.1))
     data = files_for(task, tmp_path)
     make = lambda name, way: configuration(name, task, model, data, tmp_path / f"{name}-{way}")  # noqa: E731
     names = [name for name in STRATEGIES if architecture == FIRST[task] or name in (*members(Strategy), *EVERYWHERE)]

@@ -84,7 +84,7 @@ def answer(chat: Chat, turn: str) -> None:
         stopped = False
         try:
             for piece in pieces:
-                sys.stdout.write(piece)
+                sys.stdout.write(harmless(piece) if sys.stdout.isatty() else piece)
                 sys.stdout.flush()
         except KeyboardInterrupt:
             stopped = True

@@ -32,6 +32,8 @@ TOOLS_LEFT_OUT = "tools that the template does not write"
 OPENING = "answers before any prompt: not learned"
 MERGED = "prompts whose tokens change once the answer follows: tokenised apart from it"
 SMALL = ({"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"})
+# What code in a template may raise besides Jinja's own errors.
+FAULTS = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError, MemoryError)
 AT_ONCE = 256  # dialogues tokenised together
 Span = tuple[int, int]
 
@@ -99,7 +101,7 @@ def from_file(name: str, tokenizer: Any) -> str:
         apply(tokenizer, text, Dialogue(SMALL[:1]), True)
     except TemplateSyntaxError as error:
         raise ConfigError(f"line {error.lineno}: {error.message}", where=where, fix="mend the template") from None
-    except (TemplateError, TypeError):
+    except (TemplateError, *FAULTS):
         pass  # it may refuse this dialogue and take those of the data
     return text
 
@@ -125,9 +127,10 @@ def render(tokenizer: Any, template: str, dialogue: Dialogue, generation_prompt:
 
     try:
         return apply(tokenizer, template, dialogue, generation_prompt)
-    except (TemplateError, TypeError) as error:
+    except (TemplateError, *FAULTS) as error:
         fix = "mend the dialogue, or take another template (task.template: chatml takes any)"
-        raise DataError(f"the template refuses the dialogue: {error}", fix=fix) from None
+        what = str(error) or type(error).__name__
+        raise DataError(f"the template refuses the dialogue: {what}", fix=fix) from None
 
 
 def spans(
@@ -212,7 +215,8 @@ def closing(tokenizer: Any, template: str) -> str:
 
 def small_answer(tokenizer: Any, template: str) -> str:
     """An answer as a template writes it, its end included."""
-    text, found, _ = spans(tokenizer, template, Dialogue(SMALL))
+    with located(["task.template"], 0):
+        text, found, _ = spans(tokenizer, template, Dialogue(SMALL))
     return text[slice(*found[-1])] if found else ""
 
 
