@@ -2,9 +2,9 @@
 
     python -m benchmarks generation [--runs 3] [--rows 320] [--only sft|dpo]
 
-Both get the same texts, batches of 8, the same loss, and a model without weights; every run is a process of its own, and
-the contestants alternate. Tokens are those of prompt and answer, without padding; DPO's prompts count twice, as TRL
-computes them. What is timed is all training, Tunewright's reference pass included.
+Both get the same texts, batches of 8, the same loss, and a model without weights; every run is a process of its own,
+and the contestants alternate. Tokens are those of prompt and answer, without padding; DPO's prompts count twice, as
+TRL computes them. What is timed is all training, Tunewright's reference pass included.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def hold(task: str, rows: int, runs: int, work: Path) -> dict[str, list[dict[str
 
 def table(task: str, found: dict[str, list[dict[str, Any]]]) -> str:
     """Medians and ratios, as Markdown."""
-    lines = [f"| {task} | tokens/s | tokens a processor second | peak memory, MB | last loss |", "|---|---|---|---|---|"]
+    heads = f"| {task} | tokens/s | tokens a processor second | peak memory, MB | last loss |"
+    lines = [heads, "|---|---|---|---|---|"]
     speeds = {}
     for name, told in found.items():
         median = lambda key, told=told: statistics.median(item[key] for item in told)  # noqa: E731

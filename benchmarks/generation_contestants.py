@@ -1,4 +1,4 @@
-"""The contestants of generation. Each runs in its own process: `python -m benchmarks.generation_contestants NAME JOB`."""
+"""The contestants of generation, each in its own process: `python -m benchmarks.generation_contestants NAME JOB`."""
 
 from __future__ import annotations
 
@@ -108,6 +108,5 @@ def clocked(module: Any, name: str, spent: list[Measured]) -> None:
 
 
 if __name__ == "__main__":
-    perform(
-        {"trl-sft": trl_sft, "trl-dpo": trl_dpo, "tunewright-sft": tunewright_sft, "tunewright-dpo": tunewright_dpo}, Job
-    )
+    theirs, ours = {"trl-sft": trl_sft, "trl-dpo": trl_dpo}, {"tunewright-sft": tunewright_sft}
+    perform({**theirs, **ours, "tunewright-dpo": tunewright_dpo}, Job)

@@ -84,6 +84,7 @@ def write_corpus(folder: Path, work: Path, tokens: int) -> None:
     held = [piece for split, piece in fiction if split == "validation"]
     held = [*generator.sample(held, 60), *list(articles(folder / "wikitext2" / "wiki.valid.tokens"))[:30]]
     for name, texts in (("train", [*facts, *kept[:count]]), ("validation", held)):
+        texts = [text for text in texts if text.strip()]
         generator.shuffle(texts)
         lines = "".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts)
         (work / f"{name}.jsonl").write_text(lines, encoding="utf-8")
@@ -111,7 +112,7 @@ def make_tokenizer(texts: list[str], size: int) -> Any:
 
 
 def make_model(work: Path) -> None:
-    """The untrained model: Llama's architecture, 5.1 million parameters, 2.1 of them embeddings."""
+    """The untrained model: Llama's architecture, 5.0 million parameters, 2.1 of them embeddings."""
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig
 
@@ -139,7 +140,8 @@ def configuration(work: Path, phase: str, steps: int) -> dict[str, Any]:
         "strategy": {"kind": "full"},
         "training": {
             "max_steps": steps, "batch_size": 16, "learning_rate": 2e-3, "precision": "bf16", "weight_decay": 0.1,
-            "evaluate_every": 400, "checkpoint_every": 100, "micro_batch_tokens": 4096, "seed": 0 if warm else 1, **schedule,
+            "evaluate_every": 400, "checkpoint_every": 100, "micro_batch_tokens": 4096,
+            "seed": 0 if warm else 1, **schedule,
         },
         "out": str(work / phase),
     }  # fmt: skip

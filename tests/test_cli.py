@@ -321,7 +321,7 @@ def test_schema_is_a_json_schema_of_the_whole_configuration(call):
     schema = json.loads(out)
     assert code == 0
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert set(schema["properties"]) == set(tw.RunConfig.model_fields)
+    assert set(schema["properties"]) == {*tw.RunConfig.model_fields, "stages"}
     assert schema["additionalProperties"] is False
     assert schema["required"] == ["data"]
     described = schema["$defs"]["DataConfig"]["properties"] | schema["$defs"]["TrainingConfig"]["properties"]

@@ -120,7 +120,8 @@ class Chat:
     def write(self, ids: list[int], stream: Stream) -> None:
         listens = stream if self.decoding.num_beams == 1 else None  # which beam wins is known in the end
         try:
-            ((text, self.num_tokens, ended),) = write(self.model, self.tokenizer, [ids], self.decoding, self.end, listens)
+            (found,) = write(self.model, self.tokenizer, [ids], self.decoding, self.end, listens)
+            text, self.num_tokens, ended = found
             stream.give(text.removesuffix(self.closing).rstrip() if self.closing else text)
             stream.close(ended)
         except Stopped:

@@ -36,7 +36,14 @@ ALIASES = {
         sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         hub_id="sentence-transformers/all-MiniLM-L6-v2",
         licence="apache-2.0",
-    )
+    ),
+    "pocket-lm": Embedded(
+        package="tunewright",
+        folder="pocket_lm",
+        sha256="7f2506f54568ef282d13f7b9abc0c2a21e1fecadaaa5ef2d6572ff4d54179298",
+        hub_id=None,
+        licence="cc-by-sa-3.0",
+    ),
 }
 
 

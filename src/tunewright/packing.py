@@ -110,7 +110,8 @@ def arguments(pack: Packed) -> dict[str, Any]:
 
 def attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
-    scaling: float | None = None, dropout: float = 0.0, segments: Sequence[Segment] | None = None, sliding_window: int | None = None, **others: Any,
+    scaling: float | None = None, dropout: float = 0.0, segments: Sequence[Segment] | None = None,
+    sliding_window: int | None = None, **others: Any,
 ) -> tuple[Tensor, None]:  # fmt: skip
     """Causal attention within each segment of (1, H, N, D) queries; transformers' own where no segments are given.
 

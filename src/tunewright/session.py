@@ -106,7 +106,8 @@ def fingerprint(session: Session) -> dict[str, Any]:
         for name, split in session.intake.splits.items()
     }
     template = {"template": digest(session.tokenizer.chat_template)[:16]} if not session.task.new_head else {}
-    origin = {**template, "model weights": session.source.fingerprint[:16], "tokenizer": session.source.tokenizer_fingerprint[:16]}
+    source = session.source
+    origin = {"model weights": source.fingerprint[:16], "tokenizer": source.tokenizer_fingerprint[:16], **template}
     others = {key: value for key, value in settings.items() if key not in free}
     return {**others, "data.max_length": settings["data"]["max_length"], **training, **rows, **origin}
 

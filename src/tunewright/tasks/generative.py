@@ -188,7 +188,16 @@ class Generative(Task):
         chosen = (*chosen, *(name for name in self.asked_for() if name not in chosen))
         finished = float(np.mean([output.finished for _, _, output in told]))
         found = metrics.score(chosen, texts, references, schema=self.read_schema(), pattern=self.pattern)
-        return {**found, "finished": finished, "answers": len(told)}
+        return {**self.json_scores(chosen, texts, references), **found, "finished": finished, "answers": len(told)}
+
+    def json_scores(self, chosen: Sequence[str], texts: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
+        """Where only some references are JSON objects: how the answers to those rows fare."""
+        from ..metrics import form, generation
+
+        part = [(text, wanted) for text, wanted in zip(texts, references, strict=True) if form.is_object(wanted)]
+        if self.scores != "auto" or "json_valid" in chosen or not part:
+            return {}
+        return {**generation.score(("json_valid", "json_fields"), *zip(*part, strict=True)), "json_answers": len(part)}
 
     def asked_for(self) -> list[str]:
         """Scores that another field asks for."""

@@ -209,7 +209,8 @@ class Preference(Generative):
     def told(self, pairs: Pairs) -> dict[str, Tensor]:
         """(B,) what is worth knowing of each pair."""
         chosen, rejected = pairs.chosen_rewards(self.strength), pairs.rejected_rewards(self.strength)
-        return {"accuracy": (chosen > rejected).float(), "margin": chosen - rejected, "chosen_reward": chosen,
+        right = (chosen > rejected).float() + (chosen == rejected).float() / 2  # a tie is a coin's toss
+        return {"accuracy": right, "margin": chosen - rejected, "chosen_reward": chosen,
                 "rejected_reward": rejected}  # fmt: skip
 
     # --- answers --------------------------------------------------------------------------------------------------
