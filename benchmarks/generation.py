@@ -1,6 +1,6 @@
 """SFT on dolly_3k and DPO on hh_rlhf_harmless_test, a 7M Llama, one epoch on a CPU: TRL at its defaults and Tunewright.
 
-    python -m benchmarks generation [--runs 3] [--rows 320] [--only sft|dpo]
+    python -m benchmarks generation [--runs 3] [--rows 160] [--only sft|dpo]
 
 Both get the same texts, batches of 8, the same loss, and a model without weights; every run is a process of its own,
 and the contestants alternate. Tokens are those of prompt and answer, without padding; DPO's prompts count twice, as
@@ -103,7 +103,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks generation", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=320)
+    parser.add_argument("--rows", type=int, default=160)
     parser.add_argument("--only", choices=sorted(TASKS))
     chosen = parser.parse_args(arguments)
     try:

@@ -16,7 +16,8 @@ SHOWN = (
     "precision_macro", "recall_macro", "mcc", "average_precision_macro", "has_answer_exact_match", "has_answer_f1",
     "no_answer_exact_match", "loss", "perplexity", "token_accuracy", "margin", "chosen_reward", "rejected_reward",
     "chosen_log_probability", "log_probability_accuracy", "rouge1", "rouge2", "rougeL", "bleu", "chrf",
-    "bertscore", "json_valid", "json_schema", "json_fields", "regex", "distinct_1", "distinct_2", "finished", "json_answers", "answers",
+    "bertscore", "json_valid", "json_schema", "json_fields", "regex", "distinct_1", "distinct_2", "finished",
+    "json_answers", "answers",
     "calibration_error", "num_rows", "num_words", "num_entities", "num_has_answer", "num_no_answer",
 )  # fmt: skip
 TYPES = 12  # entity types and tags that get a line of their own; of more, the weakest

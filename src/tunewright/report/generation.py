@@ -42,6 +42,7 @@ ABOUT = {
     "distinct_2": "the same of pairs of neighbouring words",
     "finished": "share of the written answers that it ended by itself; the others were cut at the limit",
     "answers": "rows that were answered in writing; the scores of answers are theirs",
+    "json_answers": "rows among them whose reference is a JSON object; the scores of JSON are theirs",
 }
 _OF_PAIRS = {
     "accuracy": "share of pairs whose chosen answer has the higher reward; 0.5 is chance",

@@ -194,10 +194,11 @@ class Generative(Task):
         """Where only some references are JSON objects: how the answers to those rows fare."""
         from ..metrics import form, generation
 
-        part = [(text, wanted) for text, wanted in zip(texts, references, strict=True) if form.is_object(wanted)]
+        part = [pair for pair in zip(texts, references, strict=True) if form.is_object(pair[1])]
         if self.scores != "auto" or "json_valid" in chosen or not part:
             return {}
-        return {**generation.score(("json_valid", "json_fields"), *zip(*part, strict=True)), "json_answers": len(part)}
+        said, wanted = [text for text, _ in part], [reference for _, reference in part]
+        return {**generation.score(("json_valid", "json_fields"), said, wanted), "json_answers": len(part)}
 
     def asked_for(self) -> list[str]:
         """Scores that another field asks for."""
