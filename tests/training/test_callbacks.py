@@ -74,6 +74,7 @@ def overfitting(train: list[float], held_out: list[float]) -> list[str]:
 
 def test_overfitting_is_noticed():
     assert "overfits" in overfitting([0.9, 0.5, 0.3], [0.6, 0.7, 0.8])[0]
+    assert len(overfitting([0.9, 0.5, 0.3, 0.2, 0.1], [0.6, 0.7, 0.8, 0.9, 1.0])) == 1  # said once
     assert overfitting([0.9, 0.5, 0.3], [0.8, 0.7, 0.75]) == []
     assert overfitting([0.3, 0.5, 0.9], [0.6, 0.7, 0.8]) == []
 

@@ -234,6 +234,7 @@ def test_damage_is_said_in_the_run(small):  # R3
     result = train(load(raw), resume=True, listener=heard)
     assert any("model.safetensors is damaged" in text for text in heard.notes)
     assert "continuing from step 4" in heard.notes
+    assert any("is damaged" in text for text in result.metrics["warnings"])
     whole = small("whole", checkpoint_every=2, keep_checkpoints=3)
     tw.train(whole, progress=False)
     assert_same_weights(whole["out"], result.path)

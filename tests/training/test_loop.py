@@ -45,7 +45,7 @@ def test_a_mean_of_means_would_change_the_update(small, monkeypatch):  # N2: the
     def backward(self, batches, share):
         losses = [self.task.objective(self.wrapped, batch).sum / self.task.weight(batch) for batch in batches]
         (sum(losses)).backward()
-        return sum(losses).detach()
+        return sum(losses).detach(), {}
 
     whole = trained(small("whole", max_steps=3, micro_batch_size=8, dropout=0.0))
     monkeypatch.setattr(Loop, "backward", backward)

@@ -56,6 +56,9 @@ class EarlyStopping(Callback):
         return since >= self.patience
 
 
+OVERFITS = "validation loss rises while training loss falls"
+
+
 class OverfittingWarning(Callback):
     """Says so when validation loss rises while training loss falls, over three evaluations."""
 
@@ -74,9 +77,13 @@ class OverfittingWarning(Callback):
         if len(held_out) == 3 and len(self.means) >= 3 and None not in held_out:
             rising = held_out[0] < held_out[1] < held_out[2]
             if rising and self.means[-3] > self.means[-2] > self.means[-1]:
-                since = state.evaluations[-3]["step"]
-                state.warn(f"validation loss rises while training loss falls since step {since}: the model overfits")
+                self.tell(state, state.evaluations[-3]["step"])
         return False
+
+    def tell(self, state: State, since: int) -> None:
+        """Once a run: it goes on for as long as the losses do."""
+        if not any(text.startswith(OVERFITS) for text in state.warnings):
+            state.warn(f"{OVERFITS} since step {since}: the model overfits")
 
 
 class History(Callback):

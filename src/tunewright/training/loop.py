@@ -336,8 +336,11 @@ class Loop:
         if checkpoint.optimizer is not None:
             optim.load_state_tensors(self.optimizer, checkpoint.optimizer)
         kept = {key: value for key, value in checkpoint.state.items() if key in State.__dataclass_fields__}
+        found_now = self.state.warnings  # that the newest checkpoint was damaged, say
         for key, value in kept.items():
             setattr(self.state, key, value)
+        for text in found_now:
+            self.state.warn(text)
         if self.state.scaler:
             self.scaler.load_state_dict(self.state.scaler)
         self.saved_step = self.state.step
