@@ -175,7 +175,7 @@ def test_closing_the_pieces_stops_the_writing_and_keeps_what_was_said(predictor,
     pieces = chat.say("one")
     said = next(pieces)
     pieces.close()
-    assert set(threads()) == before
+    assert set(threads()) <= before
     assert len(told) < MOST
     assert not chat.finished
     assert chat.messages()[0]["content"] == "one"

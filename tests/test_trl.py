@@ -139,6 +139,7 @@ def test_five_steps_of_preferences_are_trls(tmp_path, kind, micro, loss, name): 
     trainer = trl.DPOTrainer(own, args=arguments, train_dataset=data, processing_class=tokenizer)
     expected = theirs(trainer)
     assert_same_course(found, expected)
-    for line, other in zip(found[0], expected[0], strict=True):
+    for step, (line, other) in enumerate(zip(found[0], expected[0], strict=True)):
         assert line["margin"] == pytest.approx(other["rewards/margins"], abs=1e-4)
-        assert line["accuracy"] == pytest.approx(other["rewards/accuracies"])
+        # before the first update all pairs are ties, which TRL counts as wrong and we as a coin's toss
+        assert line["accuracy"] == (pytest.approx(other["rewards/accuracies"]) if step else 0.5)
