@@ -125,6 +125,22 @@ def small(tiny, inbox, tmp_path):
     return make
 
 
+@pytest.fixture
+def call(capsys, home, monkeypatch):
+    """`call("show", "run")` runs a command line in the test file's `home`; exit code, standard output and error."""
+    from tunewright import cli
+
+    monkeypatch.chdir(home)
+    cli.add_verbs()
+    capsys.readouterr()
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = cli.run(list(arguments))
+        return code, *capsys.readouterr()
+
+    return run
+
+
 def weights_of(run: str | Path) -> dict:
     """The tensors of a run's saved model, by file and name."""
     from safetensors.torch import load_file

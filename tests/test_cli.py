@@ -32,20 +32,6 @@ def home(tmp_path_factory) -> Path:
     return made
 
 
-@pytest.fixture
-def call(capsys, home, monkeypatch):
-    """`call("show", "run")` runs a command line in `home`; gives its exit code, standard output and standard error."""
-    monkeypatch.chdir(home)
-    cli.add_verbs()
-    capsys.readouterr()
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = cli.run(list(arguments))
-        return code, *capsys.readouterr()
-
-    return run
-
-
 def tunewright(*arguments: str, **options) -> subprocess.CompletedProcess:
     """A process of its own, as a person starts it."""
     command = [sys.executable, "-m", "tunewright", *arguments]

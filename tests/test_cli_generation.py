@@ -73,20 +73,6 @@ def home(tmp_path_factory) -> Path:
     return made
 
 
-@pytest.fixture
-def call(capsys, home, monkeypatch):
-    """`call("show", "pairs")` runs a command line in `home`; gives exit code, standard output and standard error."""
-    monkeypatch.chdir(home)
-    cli.add_verbs()
-    capsys.readouterr()
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = cli.run(list(arguments))
-        return code, *capsys.readouterr()
-
-    return run
-
-
 def pipe(monkeypatch, raw: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8"))
 

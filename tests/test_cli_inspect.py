@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import transformers
 
-from tunewright import cli
 from tunewright.component import members
 from tunewright.strategies.base import Strategy
 
@@ -25,20 +24,6 @@ def home(tmp_path_factory) -> Path:
     transformers.BertConfig().save_pretrained(made / "bert-base")
     transformers.DistilBertConfig().save_pretrained(made / "distilbert")
     return made
-
-
-@pytest.fixture
-def call(capsys, home, monkeypatch):
-    """`call("inspect", ...)` runs a command line in `home`; gives its exit code, standard output and standard error."""
-    monkeypatch.chdir(home)
-    cli.add_verbs()
-    capsys.readouterr()
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = cli.run(list(arguments))
-        return code, *capsys.readouterr()
-
-    return run
 
 
 def rows(out: str) -> dict[str, list[str]]:

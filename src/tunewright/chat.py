@@ -122,7 +122,7 @@ class Chat:
         try:
             (found,) = write(self.model, self.tokenizer, [ids], self.decoding, self.end, listens)
             text, self.num_tokens, ended = found
-            stream.give(text.removesuffix(self.closing).rstrip() if self.closing else text)
+            stream.give(templates.without(self.closing, text))
             stream.close(ended)
         except Stopped:
             stream.close(False)

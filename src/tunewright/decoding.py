@@ -76,7 +76,7 @@ def write_batch(
 ) -> list[tuple[str, int, bool]]:
     import torch
 
-    ends = stops(model, tokenizer, end)
+    ends = stops(tokenizer, end)
     writer, inputs, skipped = inputs_of(model, prompts, pad_id(tokenizer))
     arguments = fitting(decoding.arguments(), model, next(iter(inputs.values())).shape[1])
     with torch.no_grad():
@@ -127,7 +127,7 @@ def pad_id(tokenizer: Any) -> int:
     return int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0)
 
 
-def stops(model: Any, tokenizer: Any, end: int | None) -> list[int]:
+def stops(tokenizer: Any, end: int | None) -> list[int]:
     """Tokens that end an answer: the template's end of turn and the end of sequence."""
     return sorted({token for token in (end, tokenizer.eos_token_id) if token is not None})
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import packing
+from . import chunked, packing
+from .heads import base_of, last_tokens
 from .packing import Packed
 
 if TYPE_CHECKING:
@@ -46,11 +47,34 @@ class Scored:
     owners: Tensor
     head: Head
 
+    @property
+    def through(self) -> dict[str, Any]:
+        """What every function of chunked.py takes."""
+        head = self.head
+        return {"hidden": self.hidden, "weight": head.weight, "bias": head.bias, "targets": self.targets,
+                "softcap": head.softcap, "scale": head.scale}  # fmt: skip
+
+    def cross_entropy(self, smoothing: float = 0.0) -> Tensor:
+        """() the sum over targets, each by its weight."""
+        return chunked.weighted_cross_entropy(**self.through, weights=self.weights, smoothing=smoothing)
+
+    def log_probabilities(self) -> Tensor:
+        """(M,) of the targets, differentiable."""
+        return chunked.token_log_probabilities(**self.through)
+
+    def log_probabilities_and_hits(self) -> tuple[Tensor, Tensor]:
+        """(M,) of the targets, and (M,) whether each is the likeliest token; without gradient."""
+        return chunked.log_probabilities_and_hits(**self.through)
+
+
+def unwrapped(model: Any) -> Any:
+    """The model out of DDP's wrapper."""
+    return model.module if type(model).__name__ == "DistributedDataParallel" else model
+
 
 def inner(model: Any) -> Any:
     """The transformers model, out of DDP's wrapper and PEFT's."""
-    model = getattr(model, "module", model) if type(model).__name__ == "DistributedDataParallel" else model
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+    return base_of(unwrapped(model))
 
 
 def head_of(model: Any) -> Head:
@@ -105,8 +129,6 @@ def padded_hidden(model: Any, pack: Packed) -> Tensor:
     """
     import torch
 
-    from .heads import last_tokens
-
     rows = [torch.cat([pack.ids[0, start:end], pack.ids[0, first:last]]) for first, last, start, end in pack.segments]
     ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
     lengths = torch.tensor([len(row) for row in rows], device=ids.device)
@@ -136,8 +158,7 @@ def packs(model: Any) -> bool:
     """Whether a model may be given packs: it was proven when it was loaded, and has no virtual tokens since."""
     if not getattr(inner(model), "takes_packs", False):
         return False
-    outer = getattr(model, "module", model) if type(model).__name__ == "DistributedDataParallel" else model
-    prompted = getattr(getattr(outer, "active_peft_config", None), "is_prompt_learning", False)
+    prompted = getattr(getattr(unwrapped(model), "active_peft_config", None), "is_prompt_learning", False)
     return not prompted
 
 

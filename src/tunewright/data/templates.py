@@ -213,6 +213,11 @@ def closing(tokenizer: Any, template: str) -> str:
     return tail.strip() if len(said) + len(tail) < len(answer) else ""
 
 
+def without(closing: str, answer: str) -> str:
+    """A written answer without what the template closes answers with as text."""
+    return answer.removesuffix(closing).rstrip() if closing else answer
+
+
 def small_answer(tokenizer: Any, template: str) -> str:
     """An answer as a template writes it, its end included."""
     with located(["task.template"], 0):

@@ -142,11 +142,10 @@ class CausalLM(Generative):
         encoder = templates.DialogueEncoder(
             tokenizer, tokenizer.chat_template, max_length, self.loss_on, self.prompt_weight
         )
-        names = [f"row {row.number}" for row in rows]
         if rows and rows[0].label is None:
             return Encoded(asked(rows, encoder, max_length - 1))
         features, faults, counts = [], Counter[str](), Counter[str]()
-        for place, made in enumerate(encoder.encode([dialogue_of(row) for row in rows], names)):
+        for place, made in enumerate(encoder.encode([dialogue_of(row) for row in rows], names_of(rows))):
             prompt = min(made.prompt, len(made.ids))
             features.append(Features(place, [made.ids], None, made.weights, made.truncated, prompt=prompt))
             faults.update(made.faults)
@@ -184,16 +183,9 @@ class CausalLM(Generative):
 
     def objective(self, model: nn.Module, batch: Batch) -> Loss:
         """Cross-entropy of the supervised tokens, each by its weight."""
-        from .. import chunked, language_model
+        from .. import language_model
 
-        scored = language_model.scored(model, batch.more.pack)
-        head = scored.head
-        return Loss(
-            chunked.weighted_cross_entropy(
-                scored.hidden, head.weight, head.bias, scored.targets, scored.weights, softcap=head.softcap,
-                scale=head.scale,
-            )
-        )  # fmt: skip
+        return Loss(language_model.scored(model, batch.more.pack).cross_entropy())
 
     # --- answers --------------------------------------------------------------------------------------------------
 
@@ -211,13 +203,10 @@ class CausalLM(Generative):
 
     def likelihoods(self, model: nn.Module, batch: Batch) -> list[tuple[Any, Any, Any]]:
         """(log-probabilities, weights, hits) of each row's supervised tokens."""
-        from .. import chunked, language_model
+        from .. import language_model
 
         scored = language_model.scored(model, batch.more.pack)
-        head = scored.head
-        logs, hits = chunked.log_probabilities_and_hits(
-            scored.hidden, head.weight, head.bias, scored.targets, softcap=head.softcap, scale=head.scale
-        )
+        logs, hits = scored.log_probabilities_and_hits()
         windows = np.cumsum([len(item.windows) for item in batch.features])[:-1]
         owners = np.searchsorted(windows, scored.owners.cpu().numpy(), side="right")
         cuts = np.searchsorted(owners, np.arange(1, len(batch.features)))
@@ -241,12 +230,17 @@ def written(task: Any, model: nn.Module, tokenizer: Any, features: Sequence[Feat
         return write(model, tokenizer, prompts, Decoding.of(task), None)
     end, closing = templates.end_of_turn(tokenizer, template), templates.closing(tokenizer, template)
     made = write(model, tokenizer, prompts, Decoding.of(task), end)
-    return [(text.removesuffix(closing).rstrip() if closing else text, size, ended) for text, size, ended in made]
+    return [(templates.without(closing, text), size, ended) for text, size, ended in made]
 
 
 def dialogue_of(row: Row) -> Dialogue:
     assert row.dialogue is not None
     return row.dialogue
+
+
+def names_of(rows: Sequence[Row]) -> list[str]:
+    """What an error calls each row."""
+    return [f"row {row.number}" for row in rows]
 
 
 class Turns:
@@ -291,9 +285,7 @@ def begun(rows: Sequence[Row], tokenizer: Any, most: int) -> Encoded:
 def asked(rows: Sequence[Row], encoder: Any, most: int) -> list[Features]:
     """Prompts without an answer; of one that is too long the end is kept, which is where the question stands."""
     found = []
-    for place, ids in enumerate(
-        encoder.encode_prompts([dialogue_of(row) for row in rows], [f"row {row.number}" for row in rows])
-    ):
+    for place, ids in enumerate(encoder.encode_prompts([dialogue_of(row) for row in rows], names_of(rows))):
         kept = ids[-most:]
         found.append(Features(place, [kept], None, None, truncated=len(ids) - len(kept), prompt=len(kept)))
     return found

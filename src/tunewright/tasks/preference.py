@@ -15,7 +15,7 @@ from ..data.columns import Roles
 from ..data.table import Table
 from ..errors import DataError
 from .base import Batch, Encoded, Features, Loss, Row
-from .causal_lm import CausalLM, asked, dialogue_of, written
+from .causal_lm import CausalLM, asked, dialogue_of, names_of, written
 from .generative import NOTHING, Generative, Said, Written
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Preference(Generative):
             return Encoded(asked(rows, encoder, max_length - 1))
         features, faults, counts = [], Counter[str](), Counter[str]()
         answers = [(row.label.chosen, row.label.rejected) for row in rows]
-        pairs = encoder.pairs([dialogue_of(row) for row in rows], answers, [f"row {row.number}" for row in rows])
+        pairs = encoder.pairs([dialogue_of(row) for row in rows], answers, names_of(rows))
         for place, made in enumerate(pairs):
             windows = [[*made.prompt, *made.chosen], [*made.prompt, *made.rejected]]
             features.append(Features(place, windows, None, UNKNOWN, made.truncated, prompt=len(made.prompt)))
@@ -181,14 +181,11 @@ class Preference(Generative):
         """Log-probabilities of the batch's answers; the prompt of a pair is computed once."""
         import torch
 
-        from .. import chunked, language_model
+        from .. import language_model
         from ..preferences import Pairs
 
         scored = language_model.scored(model, batch.more.pack)
-        head = scored.head
-        each = chunked.token_log_probabilities(
-            scored.hidden, head.weight, head.bias, scored.targets, softcap=head.softcap, scale=head.scale
-        )
+        each = scored.log_probabilities()
         count = 2 * len(batch.features)
         sums = torch.zeros(count, device=each.device).index_add_(0, scored.owners, each)
         lengths = torch.bincount(scored.owners, minlength=count).float()

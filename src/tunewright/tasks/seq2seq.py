@@ -150,16 +150,7 @@ class Seq2Seq(Generative):
 
     def objective(self, model: nn.Module, batch: Batch) -> Loss:
         """Cross-entropy of the target's tokens, its end among them."""
-        from .. import chunked
-
-        scored = self.scored(model, batch)
-        head = scored.head
-        return Loss(
-            chunked.weighted_cross_entropy(
-                scored.hidden, head.weight, head.bias, scored.targets, scored.weights, smoothing=self.label_smoothing,
-                softcap=head.softcap, scale=head.scale,
-            )
-        )  # fmt: skip
+        return Loss(self.scored(model, batch).cross_entropy(self.label_smoothing))
 
     # --- answers --------------------------------------------------------------------------------------------------
 
@@ -173,13 +164,8 @@ class Seq2Seq(Generative):
         ]
 
     def likelihoods(self, model: nn.Module, batch: Batch) -> list[tuple[Any, Any, Any]]:
-        from .. import chunked
-
         scored = self.scored(model, batch)
-        head = scored.head
-        logs, hits = chunked.log_probabilities_and_hits(
-            scored.hidden, head.weight, head.bias, scored.targets, softcap=head.softcap, scale=head.scale
-        )
+        logs, hits = scored.log_probabilities_and_hits()
         cuts = np.cumsum([len(item.label) for item in batch.features])[:-1]
         parts = (np.split(value.float().cpu().numpy(), cuts) for value in (logs, scored.weights, hits))
         return list(zip(*parts, strict=True))
