@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .component import members
@@ -18,22 +18,25 @@ from .tasks.base import Row, Task
 
 @dataclass(frozen=True)
 class Split:
-    """The rows of one split, and where they came from."""
+    """The rows of one split, and where they came from: a table and what its columns are for."""
 
     rows: list[Row]
     source: str
     sha256: str
     rows_in: int
     dropped: Counter[str]
+    table: Table
+    roles: Roles
 
     def part(self, places: list[int]) -> Split:
         """Some of the rows; what was dropped stays with the split they were taken from."""
-        return Split([self.rows[place] for place in places], self.source, self.sha256, len(places), Counter())
+        rows = [self.rows[place] for place in places]
+        return replace(self, rows=rows, rows_in=len(places), dropped=Counter())
 
     def limited(self, places: list[int]) -> Split:
         """Some of the rows; the others are counted as dropped."""
         dropped = self.dropped + Counter({"over data.limit": len(self.rows) - len(places)})
-        return Split([self.rows[place] for place in places], self.source, self.sha256, self.rows_in, dropped)
+        return replace(self, rows=[self.rows[place] for place in places], dropped=dropped)
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def read_rows(
     if not rows:
         reasons = "; ".join(f"{count} x {reason}" for reason, count in dropped.items())
         raise DataError(f"no row is usable: {reasons}", where=table.source, fix="fill the columns")
-    return Split(rows, table.source, table.sha256, len(table.rows), dropped)
+    return Split(rows, table.source, table.sha256, len(table.rows), dropped, table, roles)
 
 
 def hub_siblings(data: DataConfig, notes: list[str]) -> dict[str, str]:
@@ -147,7 +150,7 @@ def make_missing(found: dict[str, Split], task: Task, data: DataConfig, notes: l
         rest = train.part(kept)
         found = {**found, name: train.part(taken)}
         rows_in = rest.rows_in + train.dropped.total()
-        found["train"] = Split(rest.rows, train.source, train.sha256, rows_in, train.dropped)
+        found["train"] = replace(rest, rows_in=rows_in, dropped=train.dropped)
         how = "groups kept together" if grouped(train.rows) else "stratified"
         notes.append(f"{name}: {len(taken)} rows of the training file ({share:.0%}, {how}, seed {data.split_seed})")
     return {name: found[name] for name in ("train", "validation", "test") if name in found}

@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import DataError, suggest
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What tolerant reading stepped over or guessed, where strict reading raises.
+
+    Args:
+        number: of the row as a person counts; None where it concerns the file.
+        rule: a stable name: ragged_row, not_utf8, nul_bytes, bad_json, unclosed_quote, duplicate_column, ...
+        what: in words, as the DataError would say it.
+        remedy: what a person can do.
+        column: where one is to blame.
+    """
+
+    number: int | None
+    rule: str
+    what: str
+    remedy: str
+    column: str | None = None
 
 
 @dataclass(frozen=True)
@@ -16,7 +36,8 @@ class Table:
     Args:
         source: what a message calls it: the path or hub id.
         columns: names in the order of the source.
-        rows: one mapping per row; every row has every column (None where a jsonl object lacks it).
+        rows: one mapping per row; every row has every column (None where a jsonl object lacks it). Of large files they
+            lie on disk and are read as they are asked for.
         numbers: the number of each row as a person would count it: the header is row 1 of a csv,
             the first line of a jsonl is row 1.
         sha256: of the file's bytes, or of the content where there is no file.
@@ -25,8 +46,8 @@ class Table:
 
     source: str
     columns: list[str]
-    rows: list[dict[str, Any]]
-    numbers: list[int]
+    rows: Sequence[dict[str, Any]]
+    numbers: Sequence[int]
     sha256: str
     notes: list[str] = field(default_factory=list)
 

@@ -1,0 +1,1 @@
+"""Checks: one file each, found without registration. Rows and context in, findings out."""

@@ -1,0 +1,66 @@
+"""Rows of a table as its task reads them, made anew each time they are asked for: a large file stays on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.columns import Roles
+from ..data.row import Row
+from ..data.table import Table
+from ..errors import DataError
+from ..tasks.base import Task
+
+KEPT = 50_000  # rows of a table that are kept as they were read; of larger tables only their places
+
+
+class LazyRows(Sequence[Row]):
+    """The rows at `places` of a table."""
+
+    def __init__(self, table: Table, task: Task, roles: Roles, names: Any, places: NDArray[np.int64]) -> None:
+        self.table, self.task, self.roles, self.names, self.places = table, task, roles, names, places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, place: int) -> Row: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Row]: ...
+    def __getitem__(self, place: int | slice) -> Row | list[Row]:
+        if isinstance(place, slice):
+            return [self[at] for at in range(*place.indices(len(self)))]
+        row = self.task.read(self.table, int(self.places[place]), self.roles, self.names, True)
+        assert isinstance(row, Row)  # its place is here because it was one
+        return row
+
+
+def usable_rows(
+    table: Table, task: Task, roles: Roles, names: Any, labelled: bool = True
+) -> tuple[Sequence[Row], list[tuple[int, str]]]:
+    """The rows that a task can use, and (number, reason) of the others. Nothing raises, whatever a row holds."""
+    rows: list[Row] = []
+    places: list[int] = []
+    unusable: list[tuple[int, str]] = []
+    for index in range(len(table.rows)):
+        found = read(table, index, task, roles, names, labelled)
+        if isinstance(found, str):
+            unusable.append((table.numbers[index], found))
+            continue
+        places.append(index)
+        if len(table.rows) <= KEPT:
+            rows.append(found)
+    if len(table.rows) <= KEPT:
+        return rows, unusable
+    return LazyRows(table, task, roles, names, np.array(places, dtype=np.int64)), unusable
+
+
+def read(table: Table, index: int, task: Task, roles: Roles, names: Any, labelled: bool) -> Row | str:
+    """One row, or in words why it can't be used."""
+    try:
+        return task.read(table, index, roles, names, labelled)
+    except DataError as error:
+        return error.what
