@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from .component import Settings, members, one_of, parts
+from .data.checks.base import Check
 from .data.sources import is_hub_id
 from .errors import ConfigError, suggest
 from .strategies.base import Strategy
@@ -42,6 +43,17 @@ def listed(value: Any) -> Any:
 Columns = Annotated[tuple[str, ...], BeforeValidator(listed, json_schema_input_type=str | tuple[str, ...])]
 
 
+def known_check(name: str) -> str:
+    """A check (`leakage`) or a rule of one (`leakage.exact`)."""
+    kinds = members(Check)  # type: ignore[type-abstract]
+    if name.partition(".")[0] not in kinds:
+        raise ValueError(f"there is no check {name!r}; {suggest(name, kinds)}")
+    return name
+
+
+CheckName = Annotated[str, AfterValidator(known_check)]
+
+
 class DataConfig(Settings):
     """Where the rows come from and which columns mean what; what is left out is inferred and printed."""
 
@@ -59,6 +71,8 @@ class DataConfig(Settings):
     validation_share: float = Field(0.1, ge=0, lt=1, description="of train, where no validation file is given")
     test_share: float = Field(0.1, ge=0, lt=1, description="of train, where neither test nor validation is given")
     split_seed: int = Field(0, ge=0, description="of the splits made here; apart from training.seed on purpose")
+    check_seconds: float = Field(20.0, ge=0, description="time to look for faults before training; 0: not at all")
+    allow: tuple[CheckName, ...] = Field((), description="severe findings that may not stop a run (leakage.exact)")
 
 
 class EarlyStopping(Settings):

@@ -11,6 +11,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from .data import ledger
+from .desk.checking import for_ledger
+from .evaluation import scalars
 from .files import finite, write_text
 from .resolve import now
 from .training.loop import peak_memory_mb
@@ -41,6 +43,7 @@ def ledger_of(session: Session) -> dict[str, Any]:
         "length_percentiles": ledger.percentiles(session.encoded["train"].lengths),
         "duplicates_across_splits": ledger.duplicates_across(texts),
         "notes": session.intake.notes,
+        **({"checks": for_ledger(session.checked)} if session.checked else {}),
     }
 
 
@@ -54,6 +57,7 @@ def metrics_of(session: Session, model: nn.Module, state: State, outputs: dict[s
         **({"before": session.before} if session.before is not None else {}),
         "validation": scores.get("validation"),
         "test": scores.get("test"),
+        **({"clean": clean} if (clean := clean_scores(session, outputs)) else {}),
         "fit_seconds": round(state.fit_seconds, 3),
         "total_seconds": round(time.perf_counter() - session.started, 3),
         "peak_memory_mb": peak_memory_mb(),
@@ -76,6 +80,18 @@ def metrics_of(session: Session, model: nn.Module, state: State, outputs: dict[s
         "created": now(),
         "warnings": state.warnings,
     }
+
+
+def clean_scores(session: Session, outputs: dict[str, list[Any]]) -> dict[str, Any]:
+    """Scores of each split without the rows that training knows already, where there are such rows."""
+    found = {}
+    for name, numbers in (session.checked.leaked if session.checked else {}).items():
+        leaked, rows = set(numbers), session.rows(name)
+        kept = [place for place, row in enumerate(rows) if row.number not in leaked]
+        if kept and name in outputs:
+            scores = session.task.score([outputs[name][place] for place in kept], [rows[place] for place in kept])
+            found[name] = {**scalars(scores), "left_out": len(rows) - len(kept)}
+    return found
 
 
 def versions() -> dict[str, str]:

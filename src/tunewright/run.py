@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import artifact, models, report
 from .config import RunConfig, dump
+from .desk.before_training import check_first
 from .directory import METRICS, default_out, is_finished
 from .errors import CheckpointError, ModelError
 from .evaluation import scalars
@@ -90,11 +91,12 @@ def train(
         tokenizer = models.load_tokenizer(source, task.by_words)
         intake.notes.extend(task.dress(tokenizer))
         config, encoded = resolve(config, run, intake, task, source, tokenizer)
+        checked = check_first(config, run, intake, task, tokenizer, accelerator, resume, listener)
         solves = config.strategy.solves(task)
         precision = choose_precision(config, run, source, accelerator, resume, solves)
         config = with_precision(config, precision, solves)
         session = Session(
-            config, run, intake, source, task, tokenizer, encoded, accelerator, precision, listener, started
+            config, run, intake, source, task, tokenizer, encoded, accelerator, precision, listener, started, checked
         )
         return carry_out(session, resume, allow_missing)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import models
 from .config import RunConfig
+from .desk.checking import Checked
 from .directory import CHECKPOINTS
 from .evaluation import outputs_of
 from .files import digest
@@ -39,6 +40,7 @@ class Session:
     precision: arithmetic.Precision
     listener: Listener
     started: float
+    checked: Checked | None = None  # what was found in the data
     before: dict[str, Any] | None = None  # scores of the untuned model
     kept: tuple[int, list[Any]] | None = None  # step and validation outputs of the best evaluation
 

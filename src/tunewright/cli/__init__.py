@@ -37,6 +37,9 @@ def add_verbs() -> None:
     for name in VERBS:
         module = importlib.import_module(f".{name}", __name__)
         app.command(name, help=module.__doc__, no_args_is_help=name != "schema")(guarded(module.command))
+    from . import data
+
+    app.add_typer(data.make_app(guarded), name="data")
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:

@@ -77,10 +77,10 @@ def examples(run: Path) -> None:
     console().print(table)
 
 
-def cut(text: str) -> str:
-    """On one line, at most WIDTH characters; what would steer the terminal is shown as a replacement character."""
+def cut(text: str, width: int = WIDTH) -> str:
+    """On one line, at most so many characters; what would steer the terminal is shown as a replacement character."""
     text = "".join(REPLACEMENT if unicodedata.category(c) in ("Cc", "Cs") else c for c in " ".join(text.split()))
-    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def answer(line: dict[str, Any]) -> dict[str, str]:

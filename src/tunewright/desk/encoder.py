@@ -53,10 +53,21 @@ class PooledEncoder:
         self, texts: Sequence[tuple[str, ...]], progress: Callable[[int, int], None] | None = None
     ) -> NDArray[np.float32]:
         """(N, d) features of N texts or pairs."""
-        rows = [Row(place, text) for place, text in enumerate(texts)]
-        encoded = self.task.encode(rows, self.tokenizer, self.task.max_length(self.source))
+        import torch
+
+        before = torch.get_float32_matmul_precision()
         width, depth = models.widths(self.source.config)
         precision.use_fast_fp32(width, depth, self.device)
+        try:
+            return self.features(texts, progress)
+        finally:
+            torch.set_float32_matmul_precision(before)  # a run that comes after chooses for its own model
+
+    def features(
+        self, texts: Sequence[tuple[str, ...]], progress: Callable[[int, int], None] | None
+    ) -> NDArray[np.float32]:
+        rows = [Row(place, text) for place, text in enumerate(texts)]
+        encoded = self.task.encode(rows, self.tokenizer, self.task.max_length(self.source))
         key = features.key_of(
             encoded,
             model=self.source.fingerprint,

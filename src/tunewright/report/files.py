@@ -38,6 +38,7 @@ class RunFiles:
     predictions_split: str = "test"
     base_model: str | None = None  # its name on the hub, where it has one
     manifest: Record = field(default_factory=dict)  # form and task of model/tunewright.json, where the model is there
+    checks: Record = field(default_factory=dict)  # checks.json: what was found in the data
     stored: Stored = field(default_factory=Stored)  # of a task that writes answers: how model/ writes them
 
     def part(self, name: str) -> Record:
@@ -151,6 +152,7 @@ def read(run: Path) -> RunFiles:
         predictions_split=split,
         base_model=hub_name(str(config.get("model") or metrics.get("model") or "")),
         manifest=_manifest(run / "model" / "tunewright.json"),
+        checks=privacy.scrub_values(_mapping(run / "checks.json")),
         stored=stored.read(run / "model") if generative else Stored(),
     )
 

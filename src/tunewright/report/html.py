@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import (
     answer_sections,
     calibration,
+    check_sections,
     classes,
     course,
     entity_sections,
@@ -48,11 +50,17 @@ def render(run: Path) -> str:
 
 def page(files: RunFiles) -> str:
     """The page of what a run left behind."""
-    shown = [course.course, *_OUTCOME.get(files.task, _CLASSIFICATION), origin.ledger, origin.cost, origin.repeat]
-    sections = [section(files) for section in (*shown, origin.use)]
+    shown = [course.course, *_OUTCOME.get(files.task, _CLASSIFICATION), origin.ledger]
+    sections = [section(files) for section in shown] + [check_sections.checks(files.checks)]
+    sections += [section(files) for section in (origin.cost, origin.repeat, origin.use)]
     top = [outcome.headline(files), outcome.tiles(files), outcome.warnings(files), _contents(sections)]
     title = f"{files.config.get('model') or 'Model'} on {files.source()}: run report"
-    body = element("body", element("main", *top, *sections, _footer(files)))
+    return document(title, [*top, *sections, _footer(files)])
+
+
+def document(title: str, content: Sequence[Markup]) -> str:
+    """A whole page."""
+    body = element("body", element("main", *content))
     return f'<!DOCTYPE html>\n<html lang="en">\n{_head(title)}\n{body}\n</html>\n'
 
 

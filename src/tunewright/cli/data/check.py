@@ -1,0 +1,130 @@
+"""Find what is wrong with the data before a model learns it; mend what can be mended.
+
+Writes a report, findings.jsonl and suspects.csv (likely wrong labels, to be corrected and given back with --apply).
+
+Example: tunewright data check inbox.csv --test inbox_test.csv
+
+Example: tunewright data check inbox.csv --apply checks/inbox/suspects.csv --fix duplicates --write inbox_clean.csv
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import Import, import_files
+from ..train import (
+    Delimiter,
+    Header,
+    Label,
+    Model,
+    Names,
+    TaskKind,
+    TestFile,
+    TextColumn,
+    Trust,
+    Validation,
+    configuration,
+)
+
+File = Annotated[str, typer.Argument(help="a data file (csv, tsv, jsonl, json, parquet, conll, also .gz) or a hub id")]
+Settings = Annotated[list[str] | None, typer.Argument(help="settings such as data.max_length=128 task.scheme=BIOES")]
+Only = Annotated[list[str] | None, typer.Option(help="only this check; several times")]
+Rows = Annotated[int, typer.Option(min=100, help="rows of each file that expensive checks look at")]
+Seconds = Annotated[
+    float | None, typer.Option(min=0, help="for all checks together; no bound when left out")
+]
+Allow = Annotated[
+    list[str] | None, typer.Option(help="a rule or check whose severe findings do not count")
+]
+Out = Annotated[Path | None, typer.Option(help="folder of the report; checks/<data> when left out")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace suspects.csv although it has corrections")]
+Apply = Annotated[Path | None, typer.Option(help="suspects.csv with its column `correction` filled in; needs --write")]
+Fix = Annotated[
+    list[str] | None, typer.Option(help="repair: encoding, control, html, blanks, personal, duplicates, labels")
+]
+Write = Annotated[Path | None, typer.Option(help="the repaired file; it is checked instead of the original")]
+AsJson = Annotated[bool, typer.Option("--json", help="the result as one JSON object on standard output")]
+
+
+def command(
+    file: File, settings: Settings = None, test: TestFile = None, validation: Validation = None,
+    text: TextColumn = None, label: Label = None, label_names: Names = None, label_delimiter: Delimiter = None,
+    header: Header = None, model: Model = None, task: TaskKind = None, only: Only = None, rows: Rows = 20_000,
+    seconds: Seconds = None, allow: Allow = None, out: Out = None, overwrite: Overwrite = False, apply: Apply = None,
+    fix: Fix = None, write: Write = None, as_json: AsJson = False, trust_remote_code: Trust = False,
+    imports: Import = None,
+) -> None:  # fmt: skip
+    import_files(imports)
+    flags = {
+        "data.test": test, "data.validation": validation, "data.text": text or None, "data.label": label or None,
+        "data.label_names": label_names, "data.label_delimiter": label_delimiter, "data.header": header,
+        "model": model, "task.kind": task, "trust_remote_code": trust_remote_code or None,
+    }  # fmt: skip
+    (config,) = configuration(file, {path: value for path, value in flags.items() if value is not None}, settings or [])
+
+    from ...desk.check import check
+    from ...training.progress import listener
+
+    hears = listener()
+    try:
+        folder, checked = check(
+            config, out, only=only or (), sample_size=rows, seconds=seconds, allow=allow or (), overwrite=overwrite,
+            corrections=apply, repairs=fix or (), repaired=write, listener=hears,
+        )  # fmt: skip
+    finally:
+        hears.close()
+    show(checked, folder, as_json)
+    if checked.severe(allow or ()):
+        raise typer.Exit(2)
+
+
+def show(checked: Any, folder: Path, as_json: bool) -> None:
+    from ...files import finite
+
+    if as_json:
+        print(json.dumps(finite({"path": str(folder), **checked.to_json()}), ensure_ascii=False))
+        return
+    table(checked)
+    from ..tables import console
+
+    out = console()
+    if (folder / "suspects.csv").is_file():
+        out.print(
+            f"suspects: {folder / 'suspects.csv'} (fill in `correction`, give it back with --apply)", markup=False
+        )
+    out.print(f"findings: {folder / 'findings.jsonl'}", markup=False, soft_wrap=True)
+    out.print(f"report:   {folder / 'report.html'}", markup=False, soft_wrap=True)
+
+
+COLOURS = {"severe": "bold red", "warning": "yellow", "note": "dim"}
+
+
+def table(checked: Any) -> None:
+    """A line for each rule that found something, the worst first; and what was not asked."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from ...desk.checking import by_severity
+    from ..tables import console, cut
+
+    found = Table("", "rule", "found", "first", "what to do", show_lines=True)
+    for rule, tally in by_severity(checked.tallies):
+        first = tally.shown[0]
+        place = f"{first.split}, row {first.row}: " if first.row is not None else f"{first.split}: "
+        colour = COLOURS[tally.severity]
+        cells = [rule, f"{tally.count:,}", cut(place + first.message, 160), cut(first.remedy, 160)]
+        found.add_row(f"[{colour}]{tally.severity}[/]", *map(escape, cells))
+    out = console()
+    done = [item for item in checked.outcomes if item.status == "done"]
+    if checked.tallies:
+        out.print(found)
+    clean = [item.title for item in done if not any(rule.startswith(f"{item.kind}.") for rule in checked.tallies)]
+    if clean:
+        out.print(f"nothing found: {', '.join(clean)}", markup=False)
+    for item in checked.outcomes:
+        if item.reason:
+            out.print(f"{item.status}: {item.title}: {item.reason}", markup=False, style="dim")

@@ -1,0 +1,66 @@
+"""The checks at the start of a run: bounded in time, once a run, by one process for all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..config import RunConfig
+from ..errors import DataError
+from ..intake import Intake
+from ..tasks.base import Task
+from ..training.progress import Listener
+from .checking import CHECKS, Checked, read_checked, refuse_severe, run_checks
+from .opening import open_run
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+def check_first(
+    config: RunConfig, run: Path, intake: Intake, task: Task, tokenizer: Any, accelerator: Accelerator, resume: bool,
+    listener: Listener,
+) -> Checked | None:  # fmt: skip
+    """What was found in the data of a run; None where nobody looked, or on processes other than the first.
+
+    Raises:
+        DataError: something severe that `data.allow` does not name; on every process.
+    """
+    if not config.data.check_seconds:
+        return None
+    checked, fault = None, None
+    if accelerator.is_main_process:
+        if resume and (run / CHECKS).is_file():
+            checked = read_checked(run)
+        else:
+            checked = look(config, run, intake, task, tokenizer, listener)
+        try:
+            refuse_severe(checked, config.data.allow, config.data.train)
+        except DataError as error:
+            fault = error
+    if accelerator.num_processes > 1:
+        from accelerate.utils import broadcast_object_list
+
+        fault = broadcast_object_list([fault])[0]
+    if fault is not None:
+        raise fault
+    return checked
+
+
+def look(
+    config: RunConfig, run: Path, intake: Intake, task: Task, tokenizer: Any, listener: Listener
+) -> Checked:  # fmt: skip
+    seconds, max_length = config.data.check_seconds, int(config.data.max_length)
+    desk = open_run(intake, task, tokenizer, max_length, config.data.split_seed, seconds, listener.progress)
+    checked = run_checks(desk, run)
+    tell(checked, listener)
+    return checked
+
+
+def tell(checked: Checked, listener: Listener) -> None:
+    """One line for every rule that a person should act on; the rest is in the report."""
+    for rule, tally in checked.tallies.items():
+        if tally.severity != "note":
+            first = tally.shown[0]
+            more = f" ({tally.count:,} findings of {rule})" if tally.count > 1 else f" ({rule})"
+            listener.note(f"data: {first.message}{more}")
