@@ -12,6 +12,9 @@ BENCHMARKS = {
     "generation": "SFT on dolly_3k and DPO on hh_rlhf_harmless_test with a 7M Llama, against TRL at its defaults",
     "head": "the language-model head in chunks, against plain torch",
     "strategies": "every strategy with its defaults on banking77 or NCBI-disease",
+    "label_noise": "labels flipped in banking77 and SST-2: suspects found, and training on corrected or filtered data",
+    "active_learning": "labels that active learning needs on banking77 or sst2, against random choice",
+    "near_duplicates": "planted leakage in banking77, and near-duplicates among a million made-up rows",
     "kills": "fifty SIGKILLs at random moments, each resumed: are the final weights the uninterrupted run's?",
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tunewright.component import members
 from tunewright.config import DataConfig, EarlyStopping, RunConfig, TrainingConfig
+from tunewright.data.splits.base import Splitter
 from tunewright.strategies.base import Strategy
 from tunewright.tasks.base import Task
 
@@ -44,7 +45,7 @@ def default(field: Any) -> str:
 def page() -> str:
     parts = [HEAD, section("The top", RunConfig), section("data", DataConfig), section("training", TrainingConfig)]
     parts.append(section("training.early_stopping", EarlyStopping))
-    for family in (Task, Strategy):
+    for family in (Splitter, Task, Strategy):
         title = family.home.removesuffix("s").replace("strategie", "strategy")
         parts += [section(f"{title}: {kind}", member) for kind, member in members(family).items()]
     return "".join(parts)

@@ -127,6 +127,10 @@ def micro_batches(ended: Ended) -> Any:
     return ended.micro_batches
 
 
+def looked(ended: Ended) -> Any:
+    return (ended.path / "checks.json").exists()
+
+
 def place(ended: Ended) -> Any:
     return ended.path.name
 
@@ -208,6 +212,7 @@ CUT = {
         ("preference", PREFERRED, ("data.max_length=7",)),
     ]
 }
+NO_GROUPS, BY_TIME = "no groups of their own", ("data.split={kind: by_time, column: number}",)
 SHOWN = {
     "model": Shown(["model={folder}/roberta"], weights),
     "out": Shown(["out={folder}/elsewhere"], place),
@@ -225,7 +230,18 @@ SHOWN = {
     "data.on_bad_row": Shown(["data.on_bad_row=drop"], splits, ("data.train={folder}/holes.csv",), "row 9.*is empty"),
     "data.validation_share": Shown(["data.validation_share=0.3"], splits),
     "data.test_share": Shown(["data.test_share=0.3"], splits),
+    "data.split": Shown(["data.split=random"], splits),
+    **{f"{kind}.near_duplicates": Shown([f"data.split={{kind: {kind}, near_duplicates: true}}"], splits,
+                                        (f"data.split={kind}",)) for kind in ("auto", "random", "stratified")},
+    "grouped.near_duplicates": Shown(["data.split.near_duplicates=true"], splits, ("data.split=grouped",), NO_GROUPS),
+    "grouped.column": Shown(
+        ["data.split.column=tags"], splits, ("data.split=grouped", "data.validation_share=0.25"), NO_GROUPS
+    ),
+    "by_time.near_duplicates": Shown(["data.split.near_duplicates=true"], "does not go with by_time", BY_TIME),
+    "by_time.column": Shown(["data.split.column=tags"], "is no time", BY_TIME),
     "data.split_seed": Shown(["data.split_seed=5"], splits),
+    "data.check_seconds": Shown(["data.check_seconds=0"], looked),
+    "data.allow": Shown(["data.allow=[leakage]"], looked, ("data.test={folder}/again.csv",), r"leakage\.exact"),
     "training.epochs": Shown(["training.epochs=2"], steps),
     "training.max_steps": Shown(["training.max_steps=1"], steps),
     "training.learning_rate": Shown(["training.learning_rate=0.01"], weights),
@@ -247,6 +263,7 @@ SHOWN = {
     ),
     "training.gradient_checkpointing": Shown(["training.gradient_checkpointing=true"], recomputes),
     "training.dropout": Shown(["training.dropout=0"], weights),
+    "training.balance": Shown(["training.balance=sampling"], weights),
     "training.early_stopping.metric": Shown(["training.early_stopping={metric: acuracy}"], "did you mean 'accuracy'"),
     "training.early_stopping.patience": Shown(
         ["training.early_stopping.patience=1"],

@@ -32,6 +32,7 @@ from tests.matrix.conftest import COLOURS, NUMBERS, write_questions
 from tunewright import config
 from tunewright.component import members
 from tunewright.config import DataConfig, EarlyStopping, RunConfig, TrainingConfig
+from tunewright.data.splits.base import Splitter
 from tunewright.errors import TunewrightError
 from tunewright.strategies.base import Strategy
 from tunewright.strategies.qlora import QLoRA
@@ -45,7 +46,7 @@ def every_field() -> set[str]:
         "training.": TrainingConfig,
         "training.early_stopping.": EarlyStopping,
     }
-    families = {f"{kind}.": member for family in (Task, Strategy) for kind, member in members(family).items()}
+    families = {f"{kind}.": member for family in (Task, Strategy, Splitter) for kind, member in members(family).items()}
     ours = {prefix: member for prefix, member in families.items() if member.__module__.startswith("tunewright.")}
     found = {f"{prefix}{name}" for prefix, member in {**sections, **ours}.items() for name in member.model_fields}
     kinds = {f"{prefix}kind" for prefix in ours}  # chosen in every entry above
@@ -70,7 +71,10 @@ def folder(tmp_path_factory) -> Path:
     with open(made / "plain.csv", encoding="utf-8") as file:
         plain = list(csv.DictReader(file))
     write_columns(made / "inbox.csv", plain)
-    write_columns(made / "other.csv", plain[::-1][:30])
+    write_columns(made / "again.csv", plain[::-1][:30])
+    write_rows(made / "strange.csv", 30, seed=7)
+    with open(made / "strange.csv", encoding="utf-8") as file:
+        write_columns(made / "other.csv", list(csv.DictReader(file)))
     write_columns(
         made / "holes.csv", [{**row, "topic": "" if place == 7 else row["topic"]} for place, row in enumerate(plain)]
     )
@@ -164,6 +168,8 @@ BOTTLENECK = "strategy={kind: bottleneck_adapter, variant: pfeiffer, targets: [q
 REFUSED = [
     ("data.validation_share", ["data.validation={folder}/other.csv", "data.validation_share=0.3"]),
     ("data.test_share", ["data.validation={folder}/other.csv", "data.test_share=0.3"]),
+    ("data.split", ["data.validation={folder}/other.csv", "data.split=random"]),
+    ("data.split_seed", ["data.split={kind: by_time, column: number}", "data.split_seed=3"]),
     ("data.max_length", ["data.max_length=1000"]),
     ("data.max_length", ["strategy=prompt_tuning", "data.max_length=50"]),  # 20 of 64 positions are virtual
     ("data.label_names", [*TOKENS, "data.label_names={folder}/names.txt"]),

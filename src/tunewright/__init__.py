@@ -16,6 +16,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "train": "api",
+    "check": "api",
+    "cross_validate": "api",
     "evaluate": "api",
     "load": "api",
     "RunConfig": "config",
@@ -45,6 +47,8 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
+    from .api import check as check
+    from .api import cross_validate as cross_validate
     from .api import evaluate as evaluate
     from .api import load as load
     from .api import train as train

@@ -1,4 +1,4 @@
-"""The three verbs from Python: train, evaluate, load."""
+"""The verbs from Python: train, evaluate, load, check."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .checkup import check as run_check
 from .config import RunConfig, edits, read_mapping
 from .config import load as load_config
 from .data import sources
+from .desk.checking import Checked
+from .folds import CrossValidation
+from .folds import cross_validate as run_cross_validate
 from .intake import read_rows
 from .predict import Predictor
 from .run import RunResult
@@ -56,6 +60,58 @@ def train(
     hears = listener() if progress else Listener()
     try:
         return run_train(config, resume=resume, overwrite=overwrite, allow_missing=allow_missing, listener=hears)
+    finally:
+        hears.close()
+
+
+def check(
+    data: str | dict[str, Any], *, out: str | Path | None = None, task: Any = None, model: str = "auto",
+    progress: bool = True, **options: Any,
+) -> Checked:  # fmt: skip
+    """Looks for faults in data files, as `tunewright data check` does.
+
+    Args:
+        data: the training file, or a mapping of the `data` section (train, validation, test, text, label, ...).
+        out: the report's folder; checks/<data> when left out.
+        task: its kind or a mapping; inferred from the columns when left out.
+        model: whose tokenizer measures lengths.
+        options: of checkup.check (only, seconds, sample_size, corrections, repairs, repaired).
+
+    Raises:
+        TunewrightError: the files can't be used. Severe findings do not raise: see Checked.severe.
+    """
+    section = {"train": data} if isinstance(data, str) else data
+    config = load_config({"data": section, "model": model, **({"task": task} if task else {})})
+    hears = listener() if progress else Listener()
+    try:
+        return run_check(config, Path(out) if out else None, listener=hears, **options)[1]
+    finally:
+        hears.close()
+
+
+def cross_validate(
+    config: RunConfig | str | Path | dict[str, Any], *, folds: int = 5, overrides: Sequence[str] = (),
+    resume: bool = False, overwrite: bool = False, allow_missing: tuple[str, ...] = (), progress: bool = True,
+) -> CrossValidation:  # fmt: skip
+    """Trains and tests a run for each of `folds` parts of the training file, as `tunewright train --folds` does.
+
+    Args:
+        config: a RunConfig, a YAML file or a mapping, without a test file; `data.split` says how folds are drawn.
+        overrides, resume, overwrite, allow_missing, progress: as in `train`.
+
+    Returns:
+        The runs; in `summary` each fold's scores, their mean and spread, and bootstrap intervals over all rows.
+
+    Raises:
+        TunewrightError: you can fix it; see errors.py.
+    """
+    if not isinstance(config, RunConfig):
+        config = load_config(config, list(overrides))
+    hears = listener() if progress else Listener()
+    try:
+        return run_cross_validate(
+            config, folds, resume=resume, overwrite=overwrite, allow_missing=allow_missing, listener=hears
+        )
     finally:
         hears.close()
 

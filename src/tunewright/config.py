@@ -16,6 +16,8 @@ from pydantic_core import PydanticCustomError
 from .component import Settings, members, one_of, parts
 from .data.checks.base import Check
 from .data.sources import is_hub_id
+from .data.splits.auto import Auto as AutoSplit
+from .data.splits.base import Splitter
 from .errors import ConfigError, suggest
 from .strategies.base import Strategy
 from .tasks.base import Task
@@ -23,9 +25,11 @@ from .tasks.base import Task
 if TYPE_CHECKING:
     AnyTask = Task
     AnyStrategy = Strategy
+    AnySplitter = Splitter
 else:
     AnyTask = one_of(Task)
     AnyStrategy = one_of(Strategy)
+    AnySplitter = one_of(Splitter)
 
 Auto = Literal["auto"]
 Filled = Annotated[str, Field(min_length=1)]
@@ -70,6 +74,7 @@ class DataConfig(Settings):
     on_bad_row: Literal["error", "drop"] = Field("error", description="what happens to a row without text or label")
     validation_share: float = Field(0.1, ge=0, lt=1, description="of train, where no validation file is given")
     test_share: float = Field(0.1, ge=0, lt=1, description="of train, where neither test nor validation is given")
+    split: AnySplitter = Field(AutoSplit(), description="how missing splits are taken out of train")
     split_seed: int = Field(0, ge=0, description="of the splits made here; apart from training.seed on purpose")
     check_seconds: float = Field(20.0, ge=0, description="time to look for faults before training; 0: not at all")
     allow: tuple[CheckName, ...] = Field((), description="severe findings that may not stop a run (leakage.exact)")
@@ -106,6 +111,9 @@ class TrainingConfig(Settings):
     early_stopping: EarlyStopping | None = Field(None, description="off unless given; `{}` takes the defaults")
     gradient_checkpointing: bool = Field(False, description="less memory, about a third slower")
     score_before: bool = Field(False, description="score the untuned model on the last split too, for comparison")
+    balance: Literal["none", "class_weights", "sampling", "focal"] = Field(
+        "none", description="of uneven classes: by weights, by drawing rows evenly, or by focal loss (see data.md)"
+    )
     dropout: float | None = Field(None, ge=0, lt=1, description="replaces the model's own rates; 0 switches them off")
 
 
@@ -221,7 +229,7 @@ def edits(assignments: Sequence[str]) -> list[Edit]:
 def edited(raw: Mapping[str, Any], changes: Sequence[Edit]) -> dict[str, Any]:
     """A raw mapping with some values set; kinds first, because another kind begins with fields of its own."""
     raw = dict(raw)
-    for path, value in sorted(changes, key=lambda change: change[0][-1] not in ("kind", "task", "strategy")):
+    for path, value in sorted(changes, key=lambda change: change[0][-1] not in ("kind", "task", "strategy", "split")):
         put(raw, path, value)
     return raw
 
@@ -249,7 +257,7 @@ def put(raw: dict[str, Any], path: list[str], value: Any) -> None:
     *parents, last = path
     for place, key in enumerate(parents):
         child = raw.get(key)
-        child = {"kind": child} if isinstance(child, str) and key in FAMILIES else child
+        child = {"kind": child} if isinstance(child, str) and ".".join(path[: place + 1]) in FAMILIES else child
         child = child.model_dump() if isinstance(child, BaseModel) else child
         if not isinstance(child, dict | None):
             where = ".".join(parents[: place + 1])
@@ -277,7 +285,7 @@ def load(
     changes = [*(change for change in overrides if not isinstance(change, str)), *edits(typed)]
     raw = edited(source if isinstance(source, dict) else read_mapping(source), changes)
     try:
-        return with_members(tuple(members(Task).values()), tuple(members(Strategy).values())).model_validate(raw)  # type: ignore[type-abstract]
+        return with_members(*(tuple(members(family).values()) for family in FAMILIES.values())).model_validate(raw)
     except ValidationError as error:
         problems = describe(error, raw)
     what = problems[0] if len(problems) == 1 else "\n  ".join([f"{len(problems)} errors", *problems])
@@ -286,7 +294,8 @@ def load(
 
 @lru_cache(maxsize=1)
 def with_members(*known: tuple[type, ...]) -> type[RunConfig]:
-    """RunConfig, built anew where tasks or strategies were defined since."""
+    """RunConfig, built anew where members of a family were defined since."""
+    DataConfig.model_rebuild(force=True)
     RunConfig.model_rebuild(force=True)
     return RunConfig
 
@@ -338,7 +347,8 @@ def lines(path: str, items: list[Any]) -> list[str]:
         fitting = [name for name, member in members(family).items() if set(value) <= set(member.model_fields)]
         return [f"{path}.kind: is missing; write {path}.kind: {' or '.join(fitting or members(family))}"]
     if kind == "missing":
-        return [f"{path}: is missing; {'give a data file' if path == 'data.train' else 'write data: {train: FILE}'}"]
+        fixes = {"data.train": "give a data file", "data.split.column": "name a column"}
+        return [f"{path}: is missing; {fixes.get(path, 'write data: {train: FILE}')}"]
     if family:
         return [f"{path}: must be a kind ({', '.join(members(family))}), or a section with one; got {brief(value)}"]
     wanted = " or ".join(dict.fromkeys(phrase(item) for item in items))
@@ -367,8 +377,8 @@ def remedy(path: str, location: Sequence[Any]) -> str:
     """For an unknown key: the nearest right name beside it, else the same name in another section."""
     *above, wrong = path.split(".")
     section: Any = SECTIONS.get(above[-1]) if above else RunConfig
-    if section is None and above[0] in FAMILIES:
-        section = members(FAMILIES[above[0]])[location[1]]
+    if section is None and (family := FAMILIES.get(".".join(above))):
+        section = members(family)[location[len(above)]]
     near = suggest(wrong.strip(), section.model_fields)
     if near.startswith("did"):
         return near
@@ -396,7 +406,7 @@ def brief(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
-FAMILIES: dict[str, Any] = {"task": Task, "strategy": Strategy}
+FAMILIES: dict[str, Any] = {"task": Task, "strategy": Strategy, "data.split": Splitter}
 SECTIONS: dict[str, Any] = {"data": DataConfig, "training": TrainingConfig, "early_stopping": EarlyStopping}
 TEXTS = ("text", "a column's name")
 WORDS = {

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from .component import members
 from .config import DataConfig, RunConfig
-from .data import sources, splits
+from .data import sources
 from .data.columns import Roles
 from .data.labels import read_names
-from .data.table import Table
+from .data.splits.base import Splitter, Subject, joined, subset
+from .data.splits.by_time import read_times
+from .data.table import Table, is_missing, shown
 from .errors import ConfigError, DataError
 from .tasks.base import Row, Task
 
@@ -56,22 +61,11 @@ def take_in(config: RunConfig) -> Intake:
         DataError: naming file, row, column and remedy.
     """
     data = config.data
-    names = read_names(data.label_names) if data.label_names else None
     table = sources.read(data.train, data.header)
-    task = config.task or infer_task(table)
-    roles = task.roles(table, data.text, data.label, data.label_delimiter)
-    if names and len(roles.label) > 1:
-        fix = "leave out data.label_names: the columns' names are the labels"
-        raise ConfigError(f"there are {len(roles.label)} label columns", where="data.label_names", fix=fix)
-    task = task.learn_form(table, roles, names)
-    notes = [
-        *table.notes,
-        *([] if config.task else [f"task: {task.kind} (the only one that these columns allow)"]),
-        *roles.notes,
-    ]
+    task, roles, names, notes = understand(config, table)
     train = read_rows(table, task, roles, names, data.on_bad_row)
     if data.limit is not None and data.limit < len(train.rows):
-        train = train.limited(splits.subset(len(train.rows), data.limit, data.split_seed))
+        train = train.limited(subset(len(train.rows), data.limit, data.split_seed))
         notes.append(f"limit: {data.limit} of the training file's rows")
     found = {"train": train}
     for name, source in hub_siblings(data, notes).items():
@@ -85,6 +79,33 @@ def take_in(config: RunConfig) -> Intake:
     for split in found.values():
         task.check(split.rows, split.source, roles)
     return Intake(found, task, roles, notes)
+
+
+def understand(config: RunConfig, table: Table) -> tuple[Task, Roles, Any, list[str]]:
+    """The task, the roles of the columns, the names of numbered labels, and notes; before any row is read."""
+    data = config.data
+    names = read_names(data.label_names) if data.label_names else None
+    seen = without_column(table, data)
+    task = config.task or infer_task(seen)
+    roles = task.roles(seen, data.text, data.label, data.label_delimiter)
+    if names and len(roles.label) > 1:
+        fix = "leave out data.label_names: the columns' names are the labels"
+        raise ConfigError(f"there are {len(roles.label)} label columns", where="data.label_names", fix=fix)
+    inferred = [] if config.task else [f"task: {task.kind} (the only one that these columns allow)"]
+    return task.learn_form(table, roles, names), roles, names, [*table.notes, *inferred, *roles.notes]
+
+
+def without_column(table: Table, data: DataConfig) -> Table:
+    """The table without the column of the splitter, which nobody should take for a text or a label.
+
+    Raises:
+        DataError: there is no such column.
+    """
+    column = getattr(data.split, "column", None)
+    if column is None or column in (*(data.text or ()), *(data.label or ())):
+        return table
+    table.require(column, "data.split.column")
+    return replace(table, columns=[name for name in table.columns if name != column])
 
 
 def infer_task(table: Table) -> Task:
@@ -128,40 +149,94 @@ def hub_siblings(data: DataConfig, notes: list[str]) -> dict[str, str]:
 
 
 def make_missing(found: dict[str, Split], task: Task, data: DataConfig, notes: list[str]) -> dict[str, Split]:
-    """Takes a test and a validation split out of train where they were not given; stratified and seeded."""
-    shares = {}
-    if "test" not in found and "validation" not in found:
+    """Takes a validation and a test split out of train where they were not given, as data.split says."""
+    shares = {} if "validation" in found else {"validation": data.validation_share}
+    if len(found) == 1:
         shares["test"] = data.test_share
-    if "validation" not in found:
-        shares["validation"] = data.validation_share
     if sum(shares.values()) >= 1:
-        settings = " + ".join(f"data.{name}_share" for name in shares)
+        settings = " + ".join(f"data.{name}_share" for name in reversed(shares))
         raise ConfigError("leaves no row to train on", where=settings, fix="choose shares of less than 1 together")
-    whole = len(found["train"].rows)
-    for name, share in shares.items():
-        train = found["train"]
-        wanted = share * whole / len(train.rows)
-        if share == 0:
-            continue
-        kept, taken = take_out(train.rows, task, wanted, data.split_seed)
-        if not taken:
+    shares = {name: share for name, share in shares.items() if share}
+    if not shares:
+        return in_order(found)
+    train = found["train"]
+    subject = subject_of(data.split, task, train.rows, train.table)
+    parts = data.split.split(subject, shares, data.split_seed)
+    for name, share in reversed(shares.items()):
+        if not parts[name]:
             fix = "give more rows, a file for it, or switch it off (data.validation_share=0, data.test_share=0)"
-            raise ConfigError(f"{whole} rows are too few for a {name} split", where=train.source, fix=fix)
-        rest = train.part(kept)
-        found = {**found, name: train.part(taken)}
-        rows_in = rest.rows_in + train.dropped.total()
-        found["train"] = replace(rest, rows_in=rows_in, dropped=train.dropped)
-        how = "groups kept together" if grouped(train.rows) else "stratified"
-        notes.append(f"{name}: {len(taken)} rows of the training file ({share:.0%}, {how}, seed {data.split_seed})")
+            raise ConfigError(f"{amount(subject)} are too few for a {name} split", where=train.source, fix=fix)
+        how = how_drawn(data.split, subject, data.split_seed)
+        notes.append(f"{name}: {len(parts[name])} rows of the training file ({share:.0%}, {how})")
+        found[name] = train.part(parts[name])
+    rest = train.part(parts["train"])
+    rows_in = rest.rows_in + train.dropped.total()
+    return in_order({**found, "train": replace(rest, rows_in=rows_in, dropped=train.dropped)})
+
+
+def amount(subject: Subject) -> str:
+    groups = f" in {len(set(subject.blocks)):,} groups" if subject.blocks is not None else ""
+    return f"{len(subject)} rows{groups}"
+
+
+def in_order(found: dict[str, Split]) -> dict[str, Split]:
     return {name: found[name] for name in ("train", "validation", "test") if name in found}
 
 
-def grouped(rows: list[Row]) -> bool:
-    return any(row.group is not None for row in rows)
+def how_drawn(splitter: Splitter, subject: Subject, seed: int) -> str:
+    """In a few words for a person."""
+    if splitter.column_holds == "times":
+        return f"the latest, {splitter.told}"
+    if splitter.kind != "auto":
+        return f"{splitter.told}, seed {seed}"
+    return f"{'stratified' if subject.blocks is None else 'groups kept together'}, seed {seed}"
 
 
-def take_out(rows: list[Row], task: Task, share: float, seed: int) -> tuple[list[int], list[int]]:
-    """(kept, taken) places of rows: whole groups where rows have them, else of every stratum alike."""
-    if grouped(rows):
-        return splits.by_group([row.group if row.group is not None else row.number for row in rows], share, seed)
-    return splits.stratified([task.stratum(row) for row in rows], share, seed)
+def subject_of(splitter: Splitter, task: Task, rows: Sequence[Row], table: Table) -> Subject:
+    """What a splitter is told of rows.
+
+    Raises:
+        DataError: naming the file, row and column of a time that can't be read.
+    """
+    labels, strata, groups, numbers = [], [], [], []
+    for row in rows:
+        labels.append(tuple(dict.fromkeys(task.counted(row))))
+        strata.append(task.stratum(row))
+        groups.append(row.group)
+        numbers.append(row.number)
+    keys: list[Sequence[Any]] = [groups] if any(group is not None for group in groups) else []
+    values = column_of(table, numbers, getattr(splitter, "column", None))
+    if splitter.column_holds == "groups" and values:
+        keys.append([None if is_missing(value) else str(value) for value in values])
+    if splitter.near_duplicates:
+        from .data.near import clusters
+
+        keys.append(clusters(" ".join(row.text) for row in rows).tolist())
+    if splitter.column_holds != "times":
+        return Subject(labels, strata, joined(*keys) if keys else None)
+    if keys:
+        what = f"{task.kind} keeps rows of one group together, which time would part"
+        raise ConfigError(what, where="data.split.kind", fix="choose another kind")
+    times, bad, form = read_times(values)
+    if bad is not None:
+        raise unreadable(values[bad], bad, form, f"{table.source}, row {numbers[bad]}", getattr(splitter, "column", ""))
+    return Subject(labels, strata, times=times)
+
+
+def places_in(table: Table, numbers: Sequence[int]) -> list[int]:
+    """Where the rows of these numbers stand in their table."""
+    return [int(place) for place in np.searchsorted(np.asarray(table.numbers), numbers)]
+
+
+def column_of(table: Table, numbers: Sequence[int], column: str | None) -> list[Any]:
+    return [table.rows[place][column] for place in places_in(table, numbers)] if column else []
+
+
+def unreadable(value: Any, place: int, form: str, where: str, column: str) -> DataError:
+    """Of a time: it has another form than those before it, or nobody knows which number is the month."""
+    if not form:
+        what = f"column {column!r}: {shown(value)} and every other date may be day first or month first"
+        return DataError(what, where=where, fix="write dates as 2024-12-31")
+    other = f" in the form of the rows above ({form})" if place else ""
+    fix = "write dates as 2024-12-31, or numbers, in every row"
+    return DataError(f"column {column!r}: {shown(value)} is no time{other}", where=where, fix=fix)

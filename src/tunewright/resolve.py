@@ -81,7 +81,11 @@ def refuse_unread(config: RunConfig, task: Task, given: set[str]) -> None:
         unread["training.micro_batch_tokens"] = f"{task.kind} does not pack rows; use micro_batch_size"
     if config.strategy.solves(task):
         reason = f"{config.strategy.kind} solves for the head and has no loop"
-        unread |= {f"training.{name}": reason for name in changed(config.training) - {"seed"}}
+        unread |= {f"training.{name}": reason for name in changed(config.training) - {"seed", "balance"}}
+        if config.training.balance == "sampling":
+            unread["training.balance"] = f"{config.strategy.kind} learns from all rows at once; take class_weights"
+    if config.training.balance != "none" and not hasattr(task, "balanced"):
+        unread["training.balance"] = f"the rows of {task.kind} are of no classes"
     if config.data.header is not None and not re.search(r"\.(csv|tsv)(\.gz)?$", config.data.train.lower()):
         unread["data.header"] = "only csv and tsv files have one"
     if "validation_share" in changed(config.data) and config.data.validation_share and "validation" in given:
@@ -89,6 +93,11 @@ def refuse_unread(config: RunConfig, task: Task, given: set[str]) -> None:
     if "test_share" in changed(config.data) and config.data.test_share and given:
         unread["data.test_share"] = "a file for validation or test is given"
     data = config.data
+    made = "validation" not in given and (data.validation_share or (data.test_share and not given))
+    if "split" in changed(data) and not made and not is_hub_id(data.train):
+        unread["data.split"] = "nothing is taken out of the training file"
+    if "split_seed" in changed(data) and data.split.column_holds == "times" and data.limit is None:
+        unread["data.split_seed"] = f"{data.split.kind} draws nothing"
     scored = given or data.validation_share or data.test_share or is_hub_id(data.train)
     if config.training.score_before and not scored:
         unread["training.score_before"] = "there is no validation or test split"
@@ -97,6 +106,15 @@ def refuse_unread(config: RunConfig, task: Task, given: set[str]) -> None:
     if unread:
         lines = [f"{where}: has no effect, because {reason}; leave it out" for where, reason in sorted(unread.items())]
         raise ConfigError("\n".join(lines))
+
+
+def balanced(config: RunConfig, task: Task, intake: Intake) -> Task:
+    """The task with `training.balance`, where it is asked for; after `refuse_unread`, which knows who can do it."""
+    if config.training.balance == "none":
+        return task
+    able: Any = task
+    found: Task = able.balanced(config.training.balance, intake.splits["train"].rows)
+    return found
 
 
 def changed(section: Any) -> set[str]:

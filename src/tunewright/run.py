@@ -21,7 +21,7 @@ from .launch import choose_precision, make_accelerator, only_one_process, with_m
 from .layers import layer_map
 from .outcome import ledger_of, metrics_of, write_predictions
 from .predict import Predictor
-from .resolve import effective_task, refuse_unread, resolve
+from .resolve import balanced, effective_task, refuse_unread, resolve
 from .session import Session, open_checkpoints, tell
 from .strategies.base import ParameterGroup, Rates
 from .tasks.base import Metric, Row, Task
@@ -88,6 +88,7 @@ def train(
         source = models.locate(artifact.startable(config.model, config.trust_remote_code), config.trust_remote_code)
         task = effective_task(intake.task, config.strategy, source)
         refuse_unread(config, task, {name for name in ("validation", "test") if getattr(config.data, name)})
+        task = balanced(config, task, intake)
         tokenizer = models.load_tokenizer(source, task.by_words)
         intake.notes.extend(task.dress(tokenizer))
         config, encoded = resolve(config, run, intake, task, source, tokenizer)
@@ -222,7 +223,7 @@ def train_loop(
         resume=checkpoint,
         model=model,
         task=session.task,
-        data=Data(session.examples, session.collate, [row.number for row in session.intake.splits["train"].rows]),
+        data=Data(session.examples, session.collate, [row.number for row in session.rows("train")], classes(session)),
         plan=plan,
         groups=groups,
         precision=session.precision,
@@ -235,6 +236,12 @@ def train_loop(
     )
     restore_best(session, groups, checkpoints, found)
     return found
+
+
+def classes(session: Session) -> list[int] | None:
+    """Of the training rows, where every epoch draws them evenly."""
+    task: Any = session.task
+    return task.classes(session.rows("train")) if session.config.training.balance == "sampling" else None
 
 
 def prefix_cache(session: Session) -> PrefixCache:

@@ -92,6 +92,8 @@ def tell(session: Session) -> None:
             f"{session.strategy.kind}: {training.epochs:g} epochs, batch size {training.batch_size}, learning rate "
             f"{training.learning_rate:g}, {training.precision}{note}"
         )
+    if training.balance != "none":
+        session.listener.note(f"classes are balanced by {training.balance}")
 
 
 def fingerprint(session: Session) -> dict[str, Any]:

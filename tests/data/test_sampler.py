@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunewright.data.sampler import by_length, epoch_steps, micro_batches
+from tunewright.data.sampler import by_length, epoch_steps, evenly, micro_batches
 
 LENGTHS = st.lists(st.integers(1, 128), max_size=300)
 SIZES = st.integers(1, 40)
@@ -123,3 +123,42 @@ def test_evaluation_batches_hold_each_row_once_within_their_tokens(lengths, toke
     widths = [max(lengths[row] for row in rows) for rows in batches]
     assert widths == sorted(widths, reverse=True)
     assert all(len(rows) == 1 or len(rows) * width <= tokens for rows, width in zip(batches, widths, strict=True))
+
+
+CLASSES = st.lists(st.integers(0, 5), min_size=1, max_size=200)
+
+
+@settings(deadline=None, derandomize=True)
+@given(CLASSES, st.integers(0, 99), st.integers(0, 5))
+def test_an_even_epoch_has_as_many_rows_and_each_class_alike(classes, seed, epoch):
+    drawn = evenly(classes, seed, epoch)
+    per_class = np.unique(np.array(classes)[drawn], return_counts=True)[1]
+    assert len(drawn) == len(classes)
+    assert len(per_class) == len(set(classes))
+    assert per_class.max() - per_class.min() <= 1
+
+
+@settings(deadline=None, derandomize=True)
+@given(CLASSES, st.integers(0, 99), st.integers(0, 5))
+def test_no_row_comes_again_before_all_of_its_class_have_come(classes, seed, epoch):
+    drawn = evenly(classes, seed, epoch)
+    for label in set(classes):
+        times = np.bincount(drawn[np.array(classes)[drawn] == label], minlength=len(classes))[
+            np.array(classes) == label
+        ]
+        assert times.max() - times.min() <= 1
+
+
+def test_even_draws_are_a_pure_function_of_seed_and_epoch():  # R5
+    classes = [0] * 90 + [1] * 10
+    first = evenly(classes, 0, 0)
+    np.random.random(17)  # the global generator must not matter
+    assert np.array_equal(first, evenly(classes, 0, 0))
+    assert not np.array_equal(first, evenly(classes, 0, 1))
+    assert not np.array_equal(first, evenly(classes, 1, 0))
+
+
+def test_a_large_class_comes_whole_over_some_epochs():
+    classes = [0] * 90 + [1] * 10
+    seen = {row for epoch in range(12) for row in evenly(classes, 0, epoch).tolist()}
+    assert seen == set(range(100))

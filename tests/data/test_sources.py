@@ -177,9 +177,7 @@ def test_a_name_that_no_disk_can_hold_is_no_file():
 def test_a_file_that_may_not_be_read_is_the_users_to_fix(tmp_path, monkeypatch):
     path = tmp_path / "inbox.csv"
     path.write_text("text,label\na,b\n")
-    monkeypatch.setattr(
-        Path, "read_bytes", lambda self: (_ for _ in ()).throw(PermissionError(13, "Permission denied"))
-    )
+    monkeypatch.setattr(Path, "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
     with pytest.raises(DataError, match=r"inbox\.csv: cannot be read: Permission denied"):
         sources.read(str(path))
 

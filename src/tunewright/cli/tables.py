@@ -42,6 +42,21 @@ def scores(splits: dict[str, dict[str, Any]]) -> None:
     types({name: found["per_type"] for name, found in splits.items() if found.get("per_type")})
 
 
+def of_folds(run: Path, summary: dict[str, Any]) -> None:
+    """Each fold's scores with their mean and spread, and the intervals over all rows that were held out."""
+    each, out = [fold["test"] for fold in summary["each"]], console()
+    table = Table("score", "mean", "standard deviation", *(f"fold {place}" for place in range(1, len(each) + 1)))
+    for name in (name for name in SHOWN if name in summary["mean"]):
+        spread = (summary["mean"][name], summary["standard_deviation"][name])
+        table.add_row(name, *map(number, (*spread, *(found[name] for found in each))))
+    out.print(table)
+    for name, found in summary["pooled"].items():
+        level, rows = summary["interval"]["level"], summary["interval"]["rows"]
+        out.print(f"{name} over all {rows:,} rows held out: {found['value']:.4f} ({level:.0%} interval "
+                  f"{found['low']:.4f} to {found['high']:.4f}, bootstrap over rows)")  # fmt: skip
+    out.print(f"folds:   {escape(str(run / 'folds.json'))}", soft_wrap=True)
+
+
 def types(splits: dict[str, dict[str, Any]]) -> None:
     """The F1 of each type in the last split (test, where there is one), the weakest first."""
     split, found = list(splits.items())[-1] if splits else ("", {})

@@ -42,6 +42,9 @@ Start = Annotated[str | None, typer.Option("--from", help="model: the directory 
 TaskKind = Annotated[str | None, typer.Option("--task", help="task.kind: inferred from the columns when left out")]
 Out = Annotated[str | None, typer.Option(help="the run's directory; runs/<data>-<strategy> when left out")]
 Merge = Annotated[bool, typer.Option("--merge", help="strategy.merge: save LoRA merged into the weights")]
+Folds = Annotated[
+    int | None, typer.Option(min=2, help="cross-validate: so many runs, each tested on the rows that it does not see")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="continue from the newest checkpoint")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the run in --out")]
 Missing = Annotated[
@@ -55,7 +58,7 @@ def command(
     source: Source, settings: Settings = None, test: TestFile = None, validation: Validation = None,
     text: TextColumn = None, label: Label = None, label_names: Names = None, label_delimiter: Delimiter = None,
     header: Header = None, strategy: StrategyKind = None, model: Model = None, start: Start = None,
-    task: TaskKind = None, out: Out = None,
+    task: TaskKind = None, out: Out = None, folds: Folds = None,
     merge: Merge = False, resume: Resume = False, overwrite: Overwrite = False, allow_missing: Missing = None,
     as_json: AsJson = False, trust_remote_code: Trust = False, imports: Import = None,
 ) -> None:  # fmt: skip
@@ -69,12 +72,34 @@ def command(
     flags = {path: value for path, value in flags.items() if value is not None}
     config = configuration(source, flags, settings or [])
 
+    if folds:
+        cross_validate(config, folds, resume, overwrite, tuple(allow_missing or ()), as_json)
+        return
+
     from ..api import train
 
     for run in config:
         result = train(run, resume=resume, overwrite=overwrite, allow_missing=tuple(allow_missing or ()))
         if result.metrics:  # only on the main process
             show(result, as_json)
+
+
+def cross_validate(
+    stages: list[Any], folds: int, resume: bool, overwrite: bool, allow_missing: tuple[str, ...], as_json: bool
+) -> None:
+    from ..api import cross_validate
+    from ..errors import ConfigError
+    from .tables import of_folds
+
+    if len(stages) > 1:
+        raise ConfigError("does not go with stages", where="--folds", fix="cross-validate one stage at a time")
+    done = cross_validate(stages[0], folds=folds, resume=resume, overwrite=overwrite, allow_missing=allow_missing)
+    if as_json:
+        from ..files import finite
+
+        print(json.dumps(finite({"path": str(done.path), **done.summary}), ensure_ascii=False))
+        return
+    of_folds(done.path, done.summary)
 
 
 def configuration(source: str, flags: dict[str, Any], settings: list[str]) -> list[Any]:
@@ -98,6 +123,8 @@ def show(result: Any, as_json: bool) -> None:
 
         print(json.dumps(finite({"path": str(result.path), **result.metrics}), ensure_ascii=False))
         return
-    tables.scores({name: result.metrics[name] for name in ("before", "validation", "test") if result.metrics.get(name)})
+    shown = {name: result.metrics[name] for name in ("before", "validation", "test") if result.metrics.get(name)}
+    clean = {f"{name}, clean": found for name, found in result.metrics.get("clean", {}).items()}
+    tables.scores({**shown, **clean})
     tables.examples(result.path)
     tables.closing(result)

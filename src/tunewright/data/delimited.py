@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 
 from ..errors import DataError
+from .content import TextFile
+from .disk_rows import Record
+from .tolerance import CELL, COLUMNS, LINE, MEGABYTE, Tolerance
 
 DELIMITERS = ",;\t|"
 SNIFFED = 100_000  # characters looked at to tell the delimiter
@@ -17,6 +19,7 @@ KNOWN_NAMES = {
     *("id", "idx", "index", "review", "comment", "tweet", "body", "title", "question", "tags", "sentiment", "date"),
     *("sentence1", "sentence2", "premise", "hypothesis", "question1", "question2", "document", "emotion", "score"),
 }
+REPEATED = 4 * LINE  # characters that wrong quotes may make us read again
 NUMBER = re.compile(r"[-+]?\d+([.,]\d+)*")
 
 
@@ -73,34 +76,122 @@ def comes_again(first: list[str], below: list[list[str]]) -> bool:
     )
 
 
-def column_names(first: list[str], is_header: bool, where: str) -> list[str]:
+def column_names(first: list[str], is_header: bool, tolerance: Tolerance) -> list[str]:
+    refuse_many(first, tolerance)
     if not is_header:
         return [f"column_{place + 1}" for place in range(len(first))]
-    names = [cell.strip() or f"column_{place + 1}" for place, cell in enumerate(first)]
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise DataError(f"column {twice[0]!r} is there twice", where=f"{where}, row 1", fix="rename one of them")
-    return names
+    return distinct([cell.strip() or f"column_{place + 1}" for place, cell in enumerate(first)], tolerance, 1)
 
 
-def delimited_records(text: str, delimiter: str, where: str) -> Iterator[tuple[int, list[str]]]:
-    """(number, cells) of each record that is not blank. Tab-separated files have no quoting, as most are written."""
+def refuse_many(columns: list[str], tolerance: Tolerance) -> None:
+    if len(columns) > COLUMNS:
+        fix = "check its delimiter, or leave columns out"
+        raise DataError(f"has {len(columns):,} columns; {COLUMNS:,} are the most", where=tolerance.source, fix=fix)
+
+
+def distinct(names: list[str], tolerance: Tolerance, number: int | None = None) -> list[str]:
+    """Column names, each one once: where reading is tolerant, a second `x` is `x_2`."""
+    found, counts, taken = [], Counter[str](), set(names)
+    for name in names:
+        new = name
+        counts[name] += 1
+        if counts[name] > 1:
+            what = f"column {name!r} is there twice"
+            tolerance.step_over("duplicate_column", what, "rename one of them", number, name)
+            while (new := f"{name}_{counts[name]}") in taken:
+                counts[name] += 1
+            taken.add(new)
+        found.append(new)
+    return found
+
+
+def delimited_records(file: TextFile, delimiter: str, tolerance: Tolerance) -> Iterator[Record]:
     if delimiter == "\t":
-        for number, line in enumerate(text.split("\n"), 1):  # not splitlines: U+2028 is no new row
-            if line.strip():
-                yield number, [unquoted(cell) for cell in line.rstrip("\r").split("\t")]
-        return
-    csv.field_size_limit(2**31 - 1)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    number = 0
-    try:
-        for cells in reader:
-            number += 1
-            if any(cell.strip() for cell in cells):
-                yield number, cells
-    except csv.Error as error:
-        fix = 'close each quote, and write a quote inside a quoted cell twice ("")'
-        raise DataError(f"is no valid csv: {error}", where=f"{where}, row {number + 1}", fix=fix) from None
+        return tabbed_records(file.lines(), tolerance)
+    return quoted_records(file.lines(newline=""), delimiter, tolerance)
+
+
+def tabbed_records(lines: Iterator[str], tolerance: Tolerance) -> Iterator[Record]:
+    """Each record that is not blank. Tab-separated files have no quoting, as most are written."""
+    for number, line in enumerate(lines, 1):
+        tolerance.row_ends(number, line)
+        if line.strip():
+            cells = [unquoted(cell) for cell in line.rstrip("\r\n").split("\t")]
+            if len(line) <= CELL or tolerance.fits(named(cells), number):
+                yield number, cells, len(line)
+
+
+def named(cells: list[str]) -> dict[str, str]:
+    return {f"column_{place}": cell for place, cell in enumerate(cells, 1)}
+
+
+class Feed:
+    """Lines for the csv reader, which remembers those of the record that is being read."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self.lines, self.again = lines, deque[str]()
+        self.record: list[str] = []
+        self.size = self.repeated = 0
+
+    def __iter__(self) -> Iterator[str]:
+        while True:
+            line = self.again.popleft() if self.again else next(self.lines, None)
+            if line is None:
+                return
+            self.record.append(line)
+            self.size += len(line)
+            if self.size > LINE:
+                raise csv.Error(f"a record is longer than {LINE // MEGABYTE} MB")
+            yield line
+
+    def step_back(self) -> None:
+        """The lines after the record's first one are read again."""
+        self.repeated += sum(map(len, self.record[1:]))
+        self.again.extendleft(reversed(self.record[1:]))
+        del self.record[1:]
+
+
+def quoted_records(lines: Iterator[str], delimiter: str, tolerance: Tolerance) -> Iterator[Record]:
+    """Each record that is not blank. Of one whose quotes are wrong, tolerant reading takes the first line alone."""
+    csv.field_size_limit(LINE)  # the reader's own message names no column
+    feed, number, width = Feed(lines), 0, 0
+    reader = csv.reader(feed, delimiter=delimiter, strict=True)
+    while True:
+        feed.record, feed.size = [], 0
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            what, fix = (
+                f"is no valid csv: {error}",
+                'close each quote, and write a quote inside a quoted cell twice ("")',
+            )
+            spoilt = f"; it would take in {len(feed.record) - 1:,} more lines" if len(feed.record) > 1 else ""
+            tolerance.step_over("unclosed_quote", what + spoilt, fix, number + 1)
+            feed.step_back()
+            if feed.repeated > REPEATED:
+                raise DataError("quotes are unbalanced throughout", where=tolerance.source, fix=fix) from None
+            cells = recovered(feed.record[0], delimiter, width)
+            reader = csv.reader(feed, delimiter=delimiter, strict=True)
+        number += 1
+        tolerance.row_ends(number, feed.record[-1])
+        if any(map(str.strip, cells)) and (feed.size <= CELL or tolerance.fits(named(cells), number)):
+            width = width or len(cells)
+            yield number, cells, feed.size
+
+
+def recovered(line: str, delimiter: str, width: int) -> list[str]:
+    """The cells of a line whose quotes are wrong: `width` of them, if there is a way."""
+    line = line.rstrip("\r\n")
+    for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
+        try:
+            cells = next(csv.reader([line], delimiter=delimiter, quoting=quoting))
+        except csv.Error:
+            continue
+        if len(cells) == width:
+            return cells
+    return line.split(delimiter)
 
 
 def unquoted(cell: str) -> str:

@@ -65,6 +65,7 @@ class Desk:
     Args:
         task: with what it learned from train; knows `kind`, and what its rows' labels mean.
         parts: by name, train first.
+        production: texts that a model will meet, without labels; only looked at for shift.
         encoder: None where there is none (no model, no time).
         tokenizer: of the model that will be trained; None where nobody knows it.
         max_length: tokens that this model will read at once.
@@ -76,6 +77,7 @@ class Desk:
     task: Task
     parts: Mapping[str, Part]
     encoder: Encoder | None = None
+    production: Part | None = None
     tokenizer: Any = None
     max_length: int | None = None
     seed: int = 0

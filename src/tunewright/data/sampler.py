@@ -39,6 +39,29 @@ def epoch_steps(lengths: Sequence[int] | Rows, batch_size: int, seed: int, epoch
     return [steps[place] for place in generator.permutation(len(steps))]
 
 
+def evenly(classes: Sequence[int] | Rows, seed: int, epoch: int) -> Rows:
+    """(N,) as many rows as there are, drawn so that each of the C classes comes N / C times, give or take one.
+
+    A class of n rows that shall come q times comes q // n times whole, and its q % n others are drawn without
+    replacement: no row comes twice before all of its class have come. Which classes come once more is drawn too.
+
+    Args:
+        classes: (N,) the class of each row.
+        seed: the run's.
+        epoch: from 0; other epochs draw otherwise.
+    """
+    generator = np.random.default_rng([seed, epoch, 1])  # another stream than the order's
+    known, members = np.unique(np.asarray(classes), return_inverse=True)
+    size = len(members)
+    quotas = np.full(len(known), size // max(len(known), 1))
+    quotas[generator.permutation(len(known))[: size - quotas.sum()]] += 1
+    drawn = []
+    for place, quota in enumerate(quotas):
+        rows = generator.permutation(np.flatnonzero(members == place))
+        drawn.append(np.resize(rows, quota))  # again from its beginning where it is too short
+    return np.sort(np.concatenate(drawn)) if drawn else np.zeros(0, dtype=np.int64)
+
+
 def micro_batches(
     rows: Rows, lengths: Sequence[int] | Rows, micro_batch_size: int, process: int = 0, num_processes: int = 1
 ) -> list[Rows]:

@@ -3,52 +3,81 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, suggest
 from ..files import digest, sha256
 from .conll import SUFFIXES, from_conll, from_parallel, is_conll, parallel_files
-from .content import content, decode
+from .content import Progress, TextFile, decode
 from .delimited import column_names, delimited_records, first_data_row, guess_delimiter
+from .disk_rows import BLOCK_SIZE, Record, cells_form, gather, objects_form
+from .parquet import from_parquet
 from .squad import from_squad, is_squad
-from .table import Table
+from .table import Fault, Table
+from .tolerance import CELL, COLUMNS, Tolerance
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".json", ".parquet", *SUFFIXES)
 HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # an escape that must come in pairs
 
 
-def read(source: str, header: bool | None = None, split: str = "train") -> Table:
-    """Reads one source whole.
+def read(
+    source: str,
+    header: bool | None = None,
+    split: str = "train",
+    faults: list[Fault] | None = None,
+    progress: Progress | None = None,
+) -> Table:
+    """Reads one source. The rows of large csv, tsv, jsonl and parquet files stay on disk, in the temporary folder.
 
     Args:
         source: a file, a folder of parallel files (`seq.in`, `seq.out`), or a hub id (`org/name`) where neither exists.
         header: whether a csv, tsv or CoNLL file starts with column names; None decides by its first rows and says so.
         split: of a hub data set.
+        faults: takes what is wrong with single rows, which are then mended or stepped over; None: the first one raises.
+        progress: hears (what, bytes read, bytes in all).
 
     Raises:
         DataError: naming file, row and column.
     """
-    path = Path(source)
     if is_hub_id(source):
         return from_hub(source, split)
+    path, parallel = Path(source), None
+    if exists(path):
+        parallel = parallel_files(path)
+    if not parallel:
+        refuse_no_file(path, source)
+    tolerance = Tolerance(source, faults)
+    table = from_parallel(parallel) if parallel else read_file(path, header, tolerance, progress)
+    tolerance.close()
+    if not table.rows:
+        first = f"; the first of {tolerance.count:,} faults: {faults[-1].what}" if faults and tolerance.count else ""
+        what = f"the file has no rows{first}"
+        raise DataError(what, where=source, fix="give a file with at least one row of data")
+    return table
+
+
+def refuse_no_file(path: Path, source: str) -> None:
+    """Raises DataError where there is nothing that could be read without waiting."""
+    if os.path.islink(path) and not exists(path):
+        raise DataError("is a link that leads nowhere", where=source, fix="look where it leads (readlink FILE)")
     if not exists(path):
         near = suggest(path.name, [item.name for item in path.parent.glob("*")] if exists(path.parent) else [])
         raise DataError("there is no such file", where=source, fix=near if near.startswith("did") else "check the path")
-    parallel = parallel_files(path)
-    if not parallel and not path.is_file():
+    if path.is_dir():
         inside = sorted(str(item) for item in path.glob("*") if format_of(item) or item.match("*.tokens*"))
         fix = f"name one data file, such as {inside[0] if inside else path / 'train.csv'}"
         raise DataError("is not a file", where=source, fix=fix)
-    if not parallel and path.stat().st_size == 0:
+    if not path.is_file():
+        fix = "save what it gives into a file, and name that"
+        raise DataError("is not a file, but a pipe or a device", where=source, fix=fix)
+    if path.stat().st_size == 0:
         raise DataError("the file is empty", where=source, fix="give a file with rows")
-    table = from_parallel(parallel) if parallel else read_file(path, header)
-    if not table.rows:
-        raise DataError("the file has no rows", where=source, fix="give a file with at least one row of data")
-    return table
 
 
 def exists(path: Path) -> bool:
@@ -69,25 +98,27 @@ def format_of(path: Path) -> str | None:
     return next((suffix for suffix in FORMATS if name.endswith(suffix)), None)
 
 
-def read_file(path: Path, header: bool | None) -> Table:
+def read_file(path: Path, header: bool | None, tolerance: Tolerance, progress: Progress | None = None) -> Table:
     suffix = format_of(path)
     if suffix is None and not is_plain_text(path):
         raise unknown_format(path)
     if suffix == ".parquet":
-        return from_records(str(path), parquet_records(path), sha256(path))
-    text = decode(path)
-    if suffix == ".jsonl":
-        return from_records(str(path), json_lines(text, str(path)), sha256(path))
+        return from_parquet(path, tolerance, progress)
     if suffix == ".json":
+        text = decode(path, tolerance, progress)
         value = parsed(text, str(path), "check the brackets; for one object a line use the suffix .jsonl")
         if is_squad(value):
             return from_squad(path, value)
-        return from_records(str(path), enumerate(json_records(value, str(path)), 1), sha256(path))
-    if suffix in SUFFIXES or (suffix in (".tsv", None) and is_conll(text)):
-        return from_conll(path, text, header)
+        records = ((number, value, 0) for number, value in enumerate(json_records(value, str(path)), 1))
+        return from_objects(path, records, tolerance)
+    file = TextFile(path, tolerance, progress)
+    if suffix == ".jsonl":
+        return from_objects(path, json_lines(file.lines(), tolerance), tolerance)
+    if suffix in SUFFIXES or (suffix in (".tsv", None) and is_conll(file.beginning)):
+        return from_conll(path, decode(path, tolerance, progress), header)
     if suffix is None:
         raise unknown_format(path)
-    return from_delimited(path, text, suffix, header)
+    return from_delimited(path, file, suffix, header, tolerance)
 
 
 def is_plain_text(path: Path) -> bool:
@@ -99,21 +130,42 @@ def unknown_format(path: Path) -> DataError:
     return DataError(f"unknown format {path.suffix!r}", where=str(path), fix=fix)
 
 
-def from_delimited(path: Path, text: str, suffix: str, header: bool | None) -> Table:
-    delimiter = "\t" if suffix == ".tsv" else guess_delimiter(text)
-    records = list(delimited_records(text, delimiter, str(path)))
-    if not records:
-        raise DataError("the file has no rows", where=str(path), fix="give a file with at least one row of data")
-    start, note = first_data_row([cells for _, cells in records[:200]], header)
-    columns = column_names(records[0][1], start == 1, str(path))
-    for number, cells in records:
-        if len(cells) != len(columns):
-            what = f"has {len(cells)} cells, not one for each column ({', '.join(columns)})"
-            fix = mend_cells(columns[len(cells) :], delimiter)
-            raise DataError(what, where=f"{path}, row {number}", fix=fix)
-    body = records[start:]
-    rows = [dict(zip(columns, cells, strict=True)) for _, cells in body]
-    return Table(str(path), columns, rows, [number for number, _ in body], sha256(path), [note] if note else [])
+def from_delimited(path: Path, file: TextFile, suffix: str, header: bool | None, tolerance: Tolerance) -> Table:
+    delimiter = "\t" if suffix == ".tsv" else guess_delimiter(file.beginning)
+    records = delimited_records(file, delimiter, tolerance)
+    first = beginning(records)
+    if not first:
+        return Table(str(path), [], [], [], "")
+    start, note = first_data_row([cells for _, cells, _ in first], header)
+    columns = column_names(first[0][1], start == 1, tolerance)
+    body = even_records(chain(first[start:], records), columns, delimiter, tolerance)
+    rows, numbers = gather(str(path), body, cells_form(columns))
+    return Table(str(path), columns, rows, numbers, sha256(path), [note] if note else [])
+
+
+def beginning(records: Iterator[Record]) -> list[Record]:
+    """The first 200 records, or as many as are held together."""
+    found, size = list[Record](), 0
+    for record in records:
+        found.append(record)
+        size += record[2]
+        if len(found) == 200 or size > BLOCK_SIZE:
+            break
+    return found
+
+
+def even_records(
+    records: Iterable[Record], columns: list[str], delimiter: str, tolerance: Tolerance
+) -> Iterator[Record]:
+    """The records that have a cell for each column."""
+    for record in records:
+        number, cells, _ = record
+        if len(cells) == len(columns):
+            yield record
+            continue
+        named = f" ({', '.join(columns)})" if len(columns) <= 20 else ""
+        what = f"has {len(cells):,} cells, not one for each column{named}"
+        tolerance.step_over("ragged_row", what, mend_cells(columns[len(cells) :], delimiter), number)
 
 
 def mend_cells(lacking: list[str], delimiter: str) -> str:
@@ -123,11 +175,17 @@ def mend_cells(lacking: list[str], delimiter: str) -> str:
     return f"fill in {', '.join(map(repr, lacking))}" if lacking else f"quote cells that contain {delimiter!r}"
 
 
-def json_lines(text: str, where: str) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
+def json_lines(lines: Iterator[str], tolerance: Tolerance) -> Iterator[Record]:
+    """(number, value, size) of each line that is not blank."""
+    for number, line in enumerate(lines, 1):
+        tolerance.row_ends(number, line)
+        if not line.strip():
+            continue
+        try:
             fix = "write one JSON object a line (a whole JSON document has the suffix .json)"
-            yield number, parsed(line, f"{where}, row {number}", fix)
+            yield number, parsed(line.rstrip("\n"), "", fix), len(line)
+        except DataError as error:
+            tolerance.step_over("bad_json", error.what, error.fix, number)
 
 
 def json_records(value: Any, where: str) -> list[Any]:
@@ -165,37 +223,35 @@ def parsed(text: str, where: str, fix: str) -> Any:
     return value
 
 
-def parquet_records(path: Path) -> Iterator[tuple[int, Any]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    raw = content(path)
-    try:
-        file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(raw))
-        names = file.schema_arrow.names
-        rows = file.read().to_pylist()
-    except (pyarrow.ArrowException, OSError, EOFError, ValueError, OverflowError) as error:
-        first = str(error).split("\n", 1)[0]
-        raise DataError(f"is no whole parquet file: {first}", where=str(path), fix="write it again") from None
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise DataError(f"column {twice[0]!r} is there twice", where=str(path), fix="rename one of them")
-    yield from enumerate(rows, 1)
+def from_objects(path: Path, records: Iterable[Record], tolerance: Tolerance) -> Table:
+    """A table from (number, mapping, size) records; a column that some rows lack is None there."""
+    columns: dict[str, None] = {}
+    rows, numbers = gather(str(path), objects(records, columns, tolerance), objects_form(columns))
+    return Table(str(path), list(columns), rows, numbers, sha256(path))
 
 
-def from_records(source: str, records: Any, fingerprint: str) -> Table:
-    """A table from (number, mapping) pairs; a column that some rows lack is None there."""
-    numbers, rows = [], []
-    for number, record in records:
-        if not isinstance(record, dict):
+def from_records(source: str, records: Iterable[tuple[int, Any]], fingerprint: str) -> Table:
+    """A table from (number, mapping) pairs, in memory, whatever their values are."""
+    columns: dict[str, None] = {}
+    kept = list(objects(((number, value, 0) for number, value in records), columns, Tolerance(source)))
+    rows = [objects_form(columns).row(value) for _, value, _ in kept]
+    return Table(source, list(columns), rows, [number for number, _, _ in kept], fingerprint)
+
+
+def objects(records: Iterable[Record], columns: dict[str, None], tolerance: Tolerance) -> Iterator[Record]:
+    """The records that are mappings; their keys are added to `columns`."""
+    for number, value, size in records:
+        if not isinstance(value, dict):
             fix = 'write each row as an object: {"text": ..., "label": ...}'
-            raise DataError(
-                f"is no object, but of type {type(record).__name__}", where=f"{source}, row {number}", fix=fix
-            )
-        numbers.append(number)
-        rows.append(record)
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    return Table(source, columns, [{key: row.get(key) for key in columns} for row in rows], numbers, fingerprint)
+            tolerance.step_over("no_object", f"is no object, but of type {type(value).__name__}", fix, number)
+        elif size <= CELL or tolerance.fits(value, number):
+            columns.update(dict.fromkeys(value))
+            if len(columns) > COLUMNS:
+                fix = "write what varies as a list of names and values"
+                raise DataError(
+                    f"there are more than {COLUMNS:,} columns", where=f"{tolerance.source}, row {number}", fix=fix
+                )
+            yield number, value, size
 
 
 def hub_splits(source: str) -> list[str]:

@@ -107,7 +107,9 @@ def run_checks(
     finally:
         beside.unlink(missing_ok=True)
     leaked = {
-        name: sorted(desk.parts[name].rows[at].number for at in places) for name, places in notebook.leaked.items()
+        name: sorted(desk.parts[name].rows[at].number for at in places)
+        for name, places in notebook.leaked.items()
+        if places
     }
     checked = Checked(outcomes, dict(notebook.tallies), notebook.facts, leaked)
     write_json(folder / CHECKS, checked.to_json())
@@ -161,10 +163,16 @@ def write_suspects(desk: Desk, folder: Path) -> None:
     writer = csv.writer(buffer)
     writer.writerow(SUSPECT_COLUMNS)
     for item in sorted(found, key=lambda item: item.details["rank"]):
-        details = item.details
-        said = [details["given"], details["expected"], f"{details['probability']:.3f}", ""]
-        writer.writerow([item.row, item.split, texts[item.split, item.row or 0], *said])
+        details, place = item.details, (item.split, item.row or 0)
+        if place in texts:  # a row of several labels may have several suspects; it is corrected as a whole
+            said = [joined(details["given"]), joined(details["expected"]), f"{details['probability']:.3f}", ""]
+            writer.writerow([item.row, item.split, texts.pop(place), *said])
     write_text(folder / SUSPECTS, buffer.getvalue())
+
+
+def joined(label: Any) -> str:
+    """A label, or several as the file of corrections joins them."""
+    return "|".join(label) if isinstance(label, list) else str(label)
 
 
 def refuse_severe(checked: Checked, allowed: Sequence[str], where: str) -> None:

@@ -20,8 +20,10 @@ KEPT = 50_000  # rows of a table that are kept as they were read; of larger tabl
 class LazyRows(Sequence[Row]):
     """The rows at `places` of a table."""
 
-    def __init__(self, table: Table, task: Task, roles: Roles, names: Any, places: NDArray[np.int64]) -> None:
-        self.table, self.task, self.roles, self.names, self.places = table, task, roles, names, places
+    def __init__(
+        self, table: Table, task: Task, roles: Roles, names: Any, labelled: bool, places: NDArray[np.int64]
+    ) -> None:  # fmt: skip
+        self.table, self.places, self.how = table, places, (task, roles, names, labelled)
 
     def __len__(self) -> int:
         return len(self.places)
@@ -33,7 +35,7 @@ class LazyRows(Sequence[Row]):
     def __getitem__(self, place: int | slice) -> Row | list[Row]:
         if isinstance(place, slice):
             return [self[at] for at in range(*place.indices(len(self)))]
-        row = self.task.read(self.table, int(self.places[place]), self.roles, self.names, True)
+        row = read(self.table, int(self.places[place]), *self.how)
         assert isinstance(row, Row)  # its place is here because it was one
         return row
 
@@ -55,7 +57,7 @@ def usable_rows(
             rows.append(found)
     if len(table.rows) <= KEPT:
         return rows, unusable
-    return LazyRows(table, task, roles, names, np.array(places, dtype=np.int64)), unusable
+    return LazyRows(table, task, roles, names, labelled, np.array(places, dtype=np.int64)), unusable
 
 
 def read(table: Table, index: int, task: Task, roles: Roles, names: Any, labelled: bool) -> Row | str:

@@ -9,6 +9,7 @@ from typing import Any
 from .. import models
 from ..config import RunConfig
 from ..data import sources
+from ..data.columns import Roles
 from ..data.desk import SAMPLE, Desk, Part
 from ..data.labels import read_names
 from ..data.table import Fault
@@ -30,11 +31,14 @@ def silent(what: str, done: int, total: int) -> None:
     """Shows nothing."""
 
 
-def open_files(config: RunConfig, show: Show = silent, **options: Any) -> tuple[Desk, list[str]]:
+def open_files(
+    config: RunConfig, show: Show = silent, production: str | None = None, **options: Any
+) -> tuple[Desk, list[str]]:
     """The files of a configuration as they are: what strict reading would refuse becomes a fault of its part.
 
     Args:
         show: hears of progress.
+        production: a file of texts without labels, to be compared with train.
         options: of Desk (seconds, sample_size).
 
     Returns:
@@ -61,8 +65,19 @@ def open_files(config: RunConfig, show: Show = silent, **options: Any) -> tuple[
         rows, unusable = usable_rows(other, task, own, names)
         parts[name] = Part(name, other, rows, own, more, unusable)
     task = task.learn(parts["train"].rows, table.source, roles, names)
-    desk = Desk(task, parts, embedded_encoder(), seed=data.split_seed, show=show, **options)
+    later = unlabelled(production, data.header, task, roles, notes) if production else None
+    desk = Desk(task, parts, embedded_encoder(), later, seed=data.split_seed, show=show, **options)
     return with_tokenizer(desk, config, notes), notes
+
+
+def unlabelled(source: str, header: bool | None, task: Task, roles: Roles, notes: list[str]) -> Part:
+    """A file of texts without labels, or whose labels are of no interest."""
+    faults: list[Fault] = []
+    table = sources.read(source, header, "production", faults=faults)
+    own = task.match(table, roles, labelled=False)
+    notes += own.notes
+    rows, unusable = usable_rows(table, task, own, None, labelled=False)
+    return Part("production", table, rows, own, faults, unusable)
 
 
 def embedded_encoder() -> PooledEncoder | None:
@@ -95,4 +110,4 @@ def open_run(
     texts = [" ".join(row.text) for row in parts["train"].rows[:1000]]
     tokens = 2 + sum(map(len, texts)) / len(texts) / CHARACTERS_A_TOKEN
     sample = int(min(SAMPLE, max(seconds * TOKENS_A_SECOND / min(tokens, 256), 1)))
-    return Desk(task, parts, embedded_encoder(), tokenizer, max_length, seed, seconds, sample, show)
+    return Desk(task, parts, embedded_encoder(), None, tokenizer, max_length, seed, seconds, sample, show)

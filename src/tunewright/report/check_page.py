@@ -7,8 +7,9 @@ from pathlib import Path
 from ..files import read_json, write_text
 from . import html, page, privacy
 from .check_sections import checks
+from .files import Record
 from .markup import Markup, element
-from .words import count, plural
+from .words import plural
 
 
 def write_check(folder: Path, data: str, rows: dict[str, int]) -> Path:
@@ -24,12 +25,11 @@ def write_check(folder: Path, data: str, rows: dict[str, int]) -> Path:
     return path
 
 
-def render(found: dict[str, object], data: str, rows: dict[str, int]) -> str:
+def render(found: Record, data: str, rows: dict[str, int]) -> str:
     sizes = ", ".join(f"{plural(number, 'row')} of {name}" for name, number in rows.items())
-    head = element(
-        "header", element("p", "Tunewright data check", class_="about"), element("h1", data), element("p", sizes, class_="lead")
-    )  # fmt: skip
-    leaked: dict[str, list[int]] = found.get("leaked") or {}  # type: ignore[assignment]
-    told = [f"{count(len(numbers))} rows of {name} are known from train" for name, numbers in leaked.items() if numbers]
+    about = element("p", "Tunewright data check", class_="about")
+    head = element("header", about, element("h1", data), element("p", sizes, class_="lead"))
+    leaked = {name: len(numbers) for name, numbers in (found.get("leaked") or {}).items() if numbers}
+    told = [f"{plural(number, 'row')} of {name} can be known from train" for name, number in leaked.items()]
     top: list[Markup] = [head, page.notice("Scores on these files would be too good", told)]
     return html.document(f"{data}: data check", [*top, checks(found)])

@@ -35,17 +35,19 @@ def tables(found: Record) -> list[Markup]:
     for rank, title in RANKS.items():
         rules = rules_of(found, rank)
         if rules:
-            sheet = page.table(title, ["rule", "what was found", "what to do", "found"], map(rule_row, rules), text=3)
+            sheet = page.table(title, ["rule", "what was found, and what to do", "found"], map(rule_row, rules), text=2)
             shown.append(page.card(title, sheet) if rank != "note" else page.card(None, page.details(title, sheet)))
     return shown
 
 
 def rule_row(rule: Record) -> list[object]:
     """A rule with its first findings."""
-    first = [element("span", f"{place(item)}{item['message']}", class_="line") for item in rule["shown"][:ROWS_SHOWN]]
-    rest = rule["count"] - len(first)
-    more = element("span", f"and {count(rest)} more", class_="line small") if rest > 0 else None
-    return [page.breakable(rule["rule"]), element("div", *first, more), rule["shown"][0]["remedy"], count(rule["count"])]
+    said = [f"{place(item)}{item['message']}" for item in rule["shown"][:ROWS_SHOWN]]
+    rest = rule["count"] - len(said)
+    said += [f"and {count(rest)} more"] if rest > 0 else []
+    lines = [element("div", text) for text in said]
+    remedy = element("div", rule["shown"][0]["remedy"], class_="small")
+    return [page.breakable(rule["rule"]), element("div", *lines, remedy), count(rule["count"])]
 
 
 def place(item: Record) -> str:
@@ -54,7 +56,9 @@ def place(item: Record) -> str:
 
 def not_asked(found: Record) -> Markup:
     """Checks that were skipped or stopped, each with its reason."""
-    said = [f"{check['title']}: {check['status']}: {check['reason']}" for check in found["checks"] if check.get("reason")]
+    said = [
+        f"{check['title']}: {check['status']}: {check['reason']}" for check in found["checks"] if check.get("reason")
+    ]
     if not said:
         return Markup("")
     entries = element("ul", *(element("li", text) for text in said), class_="plain")
@@ -62,17 +66,15 @@ def not_asked(found: Record) -> Markup:
 
 
 def measured(found: Record) -> list[Markup]:
-    """Charts and tables of what checks measured, two in a row."""
+    """Charts of what checks measured, two in a row; below them the likely wrong labels."""
     facts: dict[str, Any] = found.get("facts") or {}
-    drawn = [draw(facts[kind]) for kind, draw in DRAWN.items() if facts.get(kind)]
-    cards = [card for card in drawn if card]
-    return [page.grid(*cards)] if cards else []
+    cards = [card for kind, draw in DRAWN.items() if facts.get(kind) and (card := draw(facts[kind]))]
+    return [page.grid(*cards), check_charts.suspects(facts.get("label_noise") or {})]
 
 
 DRAWN: dict[str, Callable[[Record], Markup]] = {
     "labels": check_charts.labels,
     "length": check_charts.lengths,
     "enough_data": check_charts.learning_curve,
-    "label_noise": check_charts.suspects,
     "shift": check_charts.shift,
 }

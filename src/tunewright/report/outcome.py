@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import generation, page, verdict
-from .files import RunFiles
+from .files import Record, RunFiles
 from .markup import Markup, element
 from .verdict import Main
 from .words import (
@@ -107,4 +107,16 @@ def warnings(files: RunFiles) -> Markup:
     said = [str(warning) for warning in files.metrics.get("warnings") or []]
     if files.metrics.get("stopped") == "interrupted":
         said.insert(0, "The training was interrupted: these are the scores of an unfinished run; --resume goes on.")
-    return page.notice("Worth knowing", said)
+    return page.notice("Worth knowing", [*clean(files), *said])
+
+
+def clean(files: RunFiles) -> list[str]:
+    """The main score without the rows that training knows already, where there are such rows."""
+    found: Record = (files.metrics.get("clean") or {}).get(files.split) or {}
+    main = verdict.main(files)
+    value = finite(found.get(main.name)) if main else None
+    if main is None or value is None:
+        return []
+    left_out = plural(found["left_out"], f"{files.row_noun} of {files.split}", f"{files.row_noun}s of {files.split}")
+    text = f"{score_name(main.name)} is {score(value)} without the {left_out} that train knows already"
+    return [f"{text} (with them: {score(main.value)})."]

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from .. import losses
 from ..data import columns, labels
@@ -72,6 +72,7 @@ class SequenceClassification(Task):
     window_overlap: int = Field(32, ge=0, description="tokens that neighbouring windows share")
     class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = "none"
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Szegedy et al. 2016, section 7")
+    _focus: float = PrivateAttr(0.0)  # set by training.balance: focal
 
     @classmethod
     def infer(cls, table: Table) -> int:
@@ -154,6 +155,28 @@ class SequenceClassification(Task):
         if self.multi_label:
             return {name: min((num_rows - counts[name]) / max(counts[name], 1), 10.0) or 1.0 for name in self.labels}
         return {name: num_rows / (len(self.labels) * max(counts[name], 1)) for name in self.labels}
+
+    def balanced(self, how: str, rows: Sequence[Row]) -> Self:
+        """The task with `training.balance`; see docs/data.md.
+
+        Raises:
+            ConfigError: class weights are set besides, and say something else.
+        """
+        counts = Counter(label for row in rows for label in self.counted(row))
+        weights = self.model_copy(update={"class_weights": "balanced"}).weigh(counts, len(rows))
+        doubled = how == "sampling" or (how == "class_weights" and self.class_weights != weights)
+        if doubled and self.class_weights != "none":
+            what = f"is set, and training.balance is {how}"
+            raise ConfigError(what, where="task.class_weights", fix="leave one of the two out")
+        made = self.model_copy(update={"class_weights": weights} if how == "class_weights" else {})
+        made._focus = losses.FOCUS if how == "focal" else 0.0
+        return made
+
+    def classes(self, rows: Sequence[Row]) -> list[int]:
+        """By what rows are drawn evenly: the rarest of a row's labels, as its rank; a rank of its own for none."""
+        counts = Counter(label for row in rows for label in self.counted(row))
+        ranks = {label: rank for rank, label in enumerate(sorted(self.places, key=counts.__getitem__))}
+        return [min((ranks[label] for label in self.counted(row)), default=len(ranks)) for row in rows]
 
     def check(self, rows: Sequence[Row], source: str, roles: Roles) -> None:
         assert self.labels is not None
@@ -250,7 +273,7 @@ class SequenceClassification(Task):
     def loss_of(self, logits: Tensor, targets: Tensor | None) -> Loss:
         assert targets is not None
         function = losses.binary_cross_entropy if self.multi_label else losses.cross_entropy
-        total, _ = function(logits, targets, self.weights(logits), self.label_smoothing)
+        total, _ = function(logits, targets, self.weights(logits), self.label_smoothing, self._focus)
         return Loss(total)
 
     def predict(self, model: nn.Module, batch: Batch) -> list[Any]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.sampler import Rows, epoch_steps, micro_batches, packs
+from ..data.sampler import Rows, epoch_steps, evenly, micro_batches, packs
 from ..errors import DivergedError, Interrupted
 from ..strategies.base import ParameterGroup
 from ..tasks.base import Batch, Encoded, Task
@@ -63,11 +63,17 @@ class Plan:
 
 @dataclass
 class Data:
-    """Encoded rows and how to put some of them together."""
+    """Encoded rows and how to put some of them together.
+
+    Args:
+        numbers: of the rows in their file, for messages.
+        classes: (N,) of the rows, which every epoch draws evenly; None: every epoch has each row once.
+    """
 
     encoded: Encoded
     collate: Callable[[Sequence[Any]], Batch]
-    numbers: Sequence[int]  # of the rows in their file, for messages
+    numbers: Sequence[int]
+    classes: Sequence[int] | None = None
 
 
 @dataclass
@@ -108,7 +114,11 @@ class Loop:
         return self.accelerator.device
 
     def steps_of_epoch(self, epoch: int) -> list[Rows]:
-        return epoch_steps(self.lengths, self.plan.batch_size, self.plan.seed, epoch)
+        plan, classes = self.plan, self.data.classes
+        if classes is None:
+            return epoch_steps(self.lengths, plan.batch_size, plan.seed, epoch)
+        drawn = evenly(classes, plan.seed, epoch)
+        return [drawn[rows] for rows in epoch_steps(self.lengths[drawn], plan.batch_size, plan.seed, epoch)]
 
     def run(self) -> State:
         """Trains to the end, from wherever the state stands."""

@@ -32,14 +32,13 @@ from ..train import (
 
 File = Annotated[str, typer.Argument(help="a data file (csv, tsv, jsonl, json, parquet, conll, also .gz) or a hub id")]
 Settings = Annotated[list[str] | None, typer.Argument(help="settings such as data.max_length=128 task.scheme=BIOES")]
+Production = Annotated[
+    str | None, typer.Option(help="texts that a model will meet, without labels: compared with train")
+]
 Only = Annotated[list[str] | None, typer.Option(help="only this check; several times")]
 Rows = Annotated[int, typer.Option(min=100, help="rows of each file that expensive checks look at")]
-Seconds = Annotated[
-    float | None, typer.Option(min=0, help="for all checks together; no bound when left out")
-]
-Allow = Annotated[
-    list[str] | None, typer.Option(help="a rule or check whose severe findings do not count")
-]
+Seconds = Annotated[float | None, typer.Option(min=0, help="for all checks together; no bound when left out")]
+Allow = Annotated[list[str] | None, typer.Option(help="a rule or check whose severe findings do not count")]
 Out = Annotated[Path | None, typer.Option(help="folder of the report; checks/<data> when left out")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace suspects.csv although it has corrections")]
 Apply = Annotated[Path | None, typer.Option(help="suspects.csv with its column `correction` filled in; needs --write")]
@@ -52,7 +51,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="the result as one JSON obj
 
 def command(
     file: File, settings: Settings = None, test: TestFile = None, validation: Validation = None,
-    text: TextColumn = None, label: Label = None, label_names: Names = None, label_delimiter: Delimiter = None,
+    production: Production = None, text: TextColumn = None, label: Label = None, label_names: Names = None,
+    label_delimiter: Delimiter = None,
     header: Header = None, model: Model = None, task: TaskKind = None, only: Only = None, rows: Rows = 20_000,
     seconds: Seconds = None, allow: Allow = None, out: Out = None, overwrite: Overwrite = False, apply: Apply = None,
     fix: Fix = None, write: Write = None, as_json: AsJson = False, trust_remote_code: Trust = False,
@@ -66,14 +66,14 @@ def command(
     }  # fmt: skip
     (config,) = configuration(file, {path: value for path, value in flags.items() if value is not None}, settings or [])
 
-    from ...desk.check import check
+    from ...checkup import check
     from ...training.progress import listener
 
     hears = listener()
     try:
         folder, checked = check(
             config, out, only=only or (), sample_size=rows, seconds=seconds, allow=allow or (), overwrite=overwrite,
-            corrections=apply, repairs=fix or (), repaired=write, listener=hears,
+            corrections=apply, repairs=fix or (), repaired=write, production=production, listener=hears,
         )  # fmt: skip
     finally:
         hears.close()
@@ -100,6 +100,7 @@ def show(checked: Any, folder: Path, as_json: bool) -> None:
     out.print(f"report:   {folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
+WIDTH = 200  # characters of a message
 COLOURS = {"severe": "bold red", "warning": "yellow", "note": "dim"}
 
 
@@ -111,13 +112,14 @@ def table(checked: Any) -> None:
     from ...desk.checking import by_severity
     from ..tables import console, cut
 
-    found = Table("", "rule", "found", "first", "what to do", show_lines=True)
+    found = Table("rule", "found", "what, and what to do", show_lines=True)
     for rule, tally in by_severity(checked.tallies):
         first = tally.shown[0]
         place = f"{first.split}, row {first.row}: " if first.row is not None else f"{first.split}: "
         colour = COLOURS[tally.severity]
-        cells = [rule, f"{tally.count:,}", cut(place + first.message, 160), cut(first.remedy, 160)]
-        found.add_row(f"[{colour}]{tally.severity}[/]", *map(escape, cells))
+        what = f"{escape(cut(place + first.message, WIDTH))}\n[dim]{escape(cut(first.remedy, WIDTH))}[/]"
+        found.add_row(f"[{colour}]{tally.severity}[/]\n{escape(rule)}", f"{tally.count:,}", what)
+    found.columns[0].overflow = "fold"
     out = console()
     done = [item for item in checked.outcomes if item.status == "done"]
     if checked.tallies:

@@ -6,18 +6,21 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..config import RunConfig
-from ..data.desk import SAMPLE
-from ..errors import ConfigError
-from ..training.progress import Listener
-from .checking import SUSPECTS, Checked, known_rules, run_checks
-from .opening import open_files
+from .config import RunConfig
+from .data.desk import SAMPLE
+from .desk.checking import SUSPECTS, Checked, known_rules, run_checks
+from .desk.opening import open_files
+from .desk.repairing import repair_first
+from .errors import ConfigError
+from .report.check_page import write_check
+from .training.progress import Listener
 
 
 def check(
     config: RunConfig, out: Path | None = None, *, only: Sequence[str] = (), sample_size: int = SAMPLE,
     seconds: float | None = None, allow: Sequence[str] = (), overwrite: bool = False, corrections: Path | None = None,
-    repairs: Sequence[str] = (), repaired: Path | None = None, listener: Listener | None = None,
+    repairs: Sequence[str] = (), repaired: Path | None = None, production: str | None = None,
+    listener: Listener | None = None,
 ) -> tuple[Path, Checked]:  # fmt: skip
     """Checks the files of a configuration.
 
@@ -31,6 +34,7 @@ def check(
         overwrite: replace a suspects.csv that a person has worked on.
         corrections: suspects.csv with its column `correction` filled in.
         repairs: names of repairs; see data/repairs.py.
+        production: a file of texts without labels, to be compared with train.
         repaired: where the repaired training file goes; it is then checked in place of the original.
 
     Returns:
@@ -45,14 +49,15 @@ def check(
         raise ConfigError(
             "nowhere to write the repaired data", where="--apply, --fix", fix="name a new file: --write FILE"
         )
-    folder = out or Path("checks") / Path(repaired or config.data.train).name.split(".")[0]
-    refuse_to_lose(folder / SUSPECTS, overwrite)
     if corrections or repairs or repaired:
         config = repair_first(config, corrections, repairs, repaired, listener)
-    desk, notes = open_files(config, listener.progress, sample_size=sample_size, seconds=seconds)
+    folder = out or Path("checks") / Path(config.data.train).name.split(".")[0]
+    refuse_to_lose(folder / SUSPECTS, overwrite)
+    desk, notes = open_files(config, listener.progress, production, sample_size=sample_size, seconds=seconds)
     for note in notes:
         listener.note(note)
     checked = run_checks(desk, folder, only, listener.note)
+    write_check(folder, Path(config.data.train).name, {name: len(part.rows) for name, part in desk.parts.items()})
     return folder, checked
 
 

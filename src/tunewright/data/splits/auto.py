@@ -1,14 +1,44 @@
-"""Splits that are stratified, seeded, and the same on every machine."""
+"""auto: what a run does where nobody chooses: of every stratum alike, or whole groups where rows have some."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
+from typing import Literal
 
 import numpy as np
 
+from .base import Fold, Splitter, Subject
+from .stratified import Stratified
 
-def stratified(strata: Sequence[Hashable], share: float, seed: int) -> tuple[list[int], list[int]]:
+
+class Auto(Splitter):
+    """One held-out part after the other: of every stratum alike, or whole groups where rows have some."""
+
+    kind: Literal["auto"] = "auto"
+
+    def split(self, subject: Subject, shares: dict[str, float], seed: int) -> dict[str, list[int]]:
+        if self.near_duplicates:
+            return self.drawn.split(subject, shares, seed)
+        found, rest = dict[str, list[int]](), list(range(len(subject)))
+        for name in reversed(shares):  # test first, so that it stays the same whether or not there is a validation
+            of_rest = shares[name] * len(subject) / len(rest)
+            if subject.blocks is not None:
+                kept, taken = by_group([subject.blocks[row] for row in rest], of_rest, seed)
+            else:
+                kept, taken = by_stratum([subject.strata[row] for row in rest], of_rest, seed)
+            found[name], rest = [rest[place] for place in taken], [rest[place] for place in kept]
+        return {"train": rest, **found}
+
+    def folds(self, subject: Subject, count: int, seed: int) -> list[Fold]:
+        return self.drawn.folds(subject, count, seed)
+
+    @property
+    def drawn(self) -> Stratified:
+        return Stratified(near_duplicates=self.near_duplicates)
+
+
+def by_stratum(strata: Sequence[Hashable], share: float, seed: int) -> tuple[list[int], list[int]]:
     """Takes `share` of the rows out, of every stratum alike.
 
     A stratum keeps at least one row behind; what rounding leaves open goes to the largest remainders.
@@ -53,9 +83,3 @@ def by_group(groups: Sequence[Hashable], share: float, seed: int) -> tuple[list[
         if len(taken) + len(listed[place]) / 2 <= wanted:
             taken.update(listed[place])
     return [row for row in range(len(groups)) if row not in taken], sorted(taken)
-
-
-def subset(count: int, limit: int, seed: int) -> list[int]:
-    """`limit` of `count` rows, drawn by seed, in their old order."""
-    generator = np.random.default_rng([seed, 21])
-    return sorted(int(row) for row in generator.permutation(count)[:limit])

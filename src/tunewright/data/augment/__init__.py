@@ -1,0 +1,1 @@
+"""Augmenters: one module a technique that makes new rows of old ones."""

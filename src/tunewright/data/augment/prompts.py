@@ -1,0 +1,31 @@
+"""What writers are asked, and what of their answers is the text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import regex
+
+QUOTES = {'"': '"', "'": "'", "“": "”", "„": "“", "«": "»", "`": "`"}
+THOUGHTS = re.compile(r"<think>.*?</think>", re.DOTALL)  # of models that think aloud
+UNWRITABLE = regex.compile(r"[\p{Cs}\p{Cc}--[\n\t]]", regex.VERSION1)  # no file holds half characters and NUL
+BULLET = re.compile(r"^(?:[-*•]|\d{1,2}[.)])\s+")
+
+
+def prompts_for(texts: Sequence[str], template: str, **fields: str) -> list[str]:
+    """The template with each text in place of {text}; braces of a text are left alone."""
+    for name, value in fields.items():
+        template = template.replace(f"{{{name}}}", value)
+    return [template.replace("{text}", text) for text in texts]
+
+
+def answer_in(said: str, before: str) -> str:
+    """The text in an answer: without quotes and bullets around it; one line where it was one line before."""
+    said = THOUGHTS.sub("", UNWRITABLE.sub("", said)).strip()
+    lines = [line.strip() for line in said.splitlines()]
+    text = said if "\n" in before.strip() else next(filter(None, lines), "")
+    text = BULLET.sub("", text) if not BULLET.match(before) else text
+    if len(text) > 1 and QUOTES.get(text[0]) == text[-1] and text[0] != before.strip()[:1]:
+        text = text[1:-1].strip()
+    return text

@@ -1,0 +1,147 @@
+"""Near-duplicates: few words changed. What is reported is verified, and work stays in proportion to the rows."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tunewright.data import near
+
+VOCABULARY = [first + vowel + last for first in "bcdfghklmnprstvwz" for vowel in "aeiou" for last in "bdgklmnprst"]
+
+
+def sentences(count: int, length: int, seed: int = 0) -> list[str]:
+    generator = random.Random(seed)
+    return [" ".join(generator.choices(VOCABULARY, k=length)) for _ in range(count)]
+
+
+def changed(text: str, generator: random.Random, num_words: int = 3) -> str:
+    words = text.split()
+    for place in generator.sample(range(len(words)), num_words):
+        words[place] = generator.choice(VOCABULARY)
+    return " ".join(words)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("where is my parcel it was due on monday", "Where is my parcel?! It was due on Tuesday.", 8 / 9),
+        ("the same words", "words same THE", 1.0),
+        ("ＷＨＥＲＥ　is it", "where is it?", 1.0),
+        ("", "", 0.0),
+        ("?!", "...", 0.0),
+    ],
+)  # fmt: skip
+def test_similarity_is_the_share_of_words_in_common(one, other, expected):
+    found = near.similarity(one, other)
+    assert found == near.similarity(other, one)
+    assert found == pytest.approx(expected, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("my order 4471 is late", "my order 9982 is late"),
+        ("how do I get my card", "how do I replace my card"),
+        ("thank you 😀", "thank you 😡"),
+        ("it cost 50 €", "it cost 70 €"),
+        ("thanks", "thank"),
+    ],
+)
+def test_short_texts_that_mean_something_else_are_no_near_duplicates(one, other):
+    assert near.similarity(one, other) < near.THRESHOLD
+
+
+def test_scripts_without_blanks_are_compared_letter_by_letter():
+    assert near.similarity("我的包裹还没有到请帮我查一下", "我的包裹还没有到请帮我看一下") > near.THRESHOLD
+    assert near.similarity("我的包裹还没有到请帮我查一下", "司机今天没有按门铃就离开了") < 0.5
+
+
+def test_pairs_finds_three_changed_words_and_nothing_else():
+    texts, generator = sentences(2000, 13), random.Random(1)
+    others = [changed(text, generator) for text in texts[:500]] + sentences(500, 13, seed=2)
+    found = {(first, second) for first, second, _ in near.pairs(texts, others)}
+    planted = {(place, place) for place in range(500)}
+    assert len(found & planted) >= 0.97 * len(planted)
+    assert all(near.similarity(texts[first], others[second]) >= near.THRESHOLD for first, second in found)
+    assert len(found - planted) == 0
+
+
+def test_pairs_within_one_list_name_the_earlier_place_first():
+    texts = [*sentences(50, 12), "my blue parcel has not come yet"]
+    texts += ["my blue parcel has not come yet!", "My blue parcel hasn not come yet, ok"]
+    found = list(near.pairs(texts))
+    assert (50, 51, 1.0) in found
+    assert all(first < second for first, second, _ in found)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.text(alphabet="ab c1?é", max_size=14), max_size=14))
+def test_reported_similarities_are_true_and_clusters_are_linked_by_pairs(texts):
+    for first, second, share in near.pairs(texts):
+        assert share == pytest.approx(near.similarity(texts[first], texts[second]))
+    clusters = near.clusters(texts)
+    assert clusters.dtype == np.int64
+    for place, smallest in enumerate(clusters):
+        assert smallest <= place
+        assert clusters[smallest] == smallest
+        if not near.words(texts[place]):
+            assert smallest == place  # texts without words are no neighbours
+
+
+def test_clusters_link_planted_copies_and_do_not_depend_on_the_order():
+    generator = random.Random(3)
+    texts = sentences(300, 14)
+    texts += [changed(text, generator, 1) for text in texts[:100]]
+    clusters = near.clusters(texts)
+    assert (clusters[:300] == np.arange(300)).all()
+    assert (clusters[300:] == np.arange(100)).mean() >= 0.99
+    order = generator.sample(range(400), 400)
+    shuffled = near.clusters([texts[place] for place in order])
+    groups = {frozenset(np.flatnonzero(clusters == one).tolist()) for one in clusters}
+    assert groups == {frozenset(order[place] for place in np.flatnonzero(shuffled == one)) for one in shuffled}
+    assert (near.clusters(texts, seed=0) == clusters).all()
+
+
+def test_a_bucket_of_all_texts_costs_comparisons_in_proportion(monkeypatch):
+    compared = 0
+    measure = near.Bags.similarity
+
+    def counting(self, first, second):
+        nonlocal compared
+        compared += len(first)
+        return measure(self, first, second)
+
+    monkeypatch.setattr(near.Bags, "similarity", counting)
+    generator = random.Random(0)
+    text = "dear support my blue parcel has not come yet and i want to know where"
+    texts = [changed(text, generator, 4) for _ in range(3000)]
+    list(near.pairs(texts))
+    assert compared <= (near.ENOUGH + near.SOME) * len(texts)
+    compared = 0
+    assert (near.clusters([text] * 3000) == 0).all()
+    assert compared == 0
+
+
+def test_progress_is_heard_and_may_stop_the_work():
+    heard = []
+    near.clusters(sentences(20, 8), progress=lambda done, total: heard.append((done, total)))
+    assert heard[0] == (0, near.BANDS)
+    assert heard[-1] == (near.BANDS, near.BANDS)
+
+    def stop(done, total):
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        near.clusters(sentences(20, 8), progress=stop)
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["", " ", "?"], ["alone"]])
+def test_texts_without_partners_stay_alone(texts):
+    assert list(near.pairs(texts)) == []
+    assert list(near.pairs(texts, texts[:0])) == []
+    assert near.clusters(texts).tolist() == list(range(len(texts)))
