@@ -10,8 +10,6 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from tunewright.component import members
 from tunewright.data.acquisition.base import Acquisition
@@ -92,17 +90,15 @@ def show(chosen: Any, curves: dict[str, list[Curve]]) -> None:
     points = places(next(iter(averages.values())))
     sizes = [next(iter(averages.values()))[place][0] for place in points]
     goal = averages["random"][-1][1] if "random" in averages else None
-    table = Table("", *(f"{size:,}" for size in sizes), "spread", "mean", f"for {goal or 0:.4f}")
+    print(f"| | {' | '.join(f'{size:,}' for size in sizes)} | spread | mean | labels for {goal or 0:.4f} |")
+    print("|---" * (len(sizes) + 4) + "|")
     for kind, curve in averages.items():
         last = [run[-1][1] for run in curves[kind]]
         needed = reached(curve, goal) if goal else None
         told = [f"{curve[place][1]:.4f}" for place in points]
-        area = mean(accuracy for _, accuracy in curve)
-        table.add_row(kind, *told, f"{max(last) - min(last):.4f}", f"{area:.4f}", f"{needed:,.0f}" if needed else "-")
-    console = Console()
-    console.print(table)
-    line = f"accuracy of the linear probe, mean of {chosen.runs} seeds; every curve: {chosen.json}"
-    console.print(line, soft_wrap=True, markup=False)
+        told += [f"{max(last) - min(last):.4f}", f"{mean(accuracy for _, accuracy in curve):.4f}"]
+        print(f"| {kind} | {' | '.join(told)} | {f'{needed:,.0f}' if needed else '-'} |")
+    print(f"accuracy of the linear probe, mean of {chosen.runs} seeds; every curve: {chosen.json}")
 
 
 def averaged(runs: list[Curve]) -> Curve:

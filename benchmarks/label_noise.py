@@ -1,9 +1,9 @@
 """Labels flipped on purpose: how many are suspected, and does correcting or dropping the suspects help training?
 
 A share of the labels of 4,096 rows of banking77 and 8,192 of SST-2 becomes another class, drawn by a seed; the test
-set stays clean. `noisy` trains on that, `corrected` gives every suspect the label that is expected, `filtered` drops the
-suspects. A tenth of the rows is the validation set; it is as noisy as the rest and is treated alike. Every seed draws
-other flips.
+set stays clean. `noisy` trains on that, `corrected` gives every suspect the label that is expected, `filtered` drops
+the suspects. A tenth of the rows is the validation set; it is as noisy as the rest and is treated alike. Every seed
+draws other flips.
 """
 
 from __future__ import annotations
@@ -31,9 +31,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--data", nargs="*", choices=SIZES, default=list(SIZES))
     parser.add_argument("--shares", nargs="*", type=float, default=SHARES)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument(
-        "--rows", type=int, default=None, help="of the training set, drawn by a fixed seed; 4096 and 8192"
-    )
+    parser.add_argument("--rows", type=int, default=None, help="of the training set, drawn by a fixed seed")
     parser.add_argument("--suspects-only", action="store_true", help="trains nothing")
     parser.add_argument("--full", action="store_true", help="trains all weights of 2,048 rows of SST-2, 10 %% noise")
     parser.add_argument("--json", type=Path, default=None, help="written anew after each seed")

@@ -263,7 +263,7 @@ SHOWN = {
     ),
     "training.gradient_checkpointing": Shown(["training.gradient_checkpointing=true"], recomputes),
     "training.dropout": Shown(["training.dropout=0"], weights),
-    "training.balance": Shown(["training.balance=sampling"], weights),
+    "training.balance": Shown(["training.balance=focal"], weights),
     "training.early_stopping.metric": Shown(["training.early_stopping={metric: acuracy}"], "did you mean 'accuracy'"),
     "training.early_stopping.patience": Shown(
         ["training.early_stopping.patience=1"],

@@ -58,7 +58,7 @@ def opened(path: Path):
 
 @pytest.mark.parametrize("how", members(Acquisition).values())
 def test_no_labelled_text_is_chosen_again_nor_any_text_twice(tmp_path, how):
-    twins = [[1, "  Parcel LATE"], [2, "parcel late"], [3, "ﬁle broken"]]
+    twins = [[1, "  Parcel LATE"], [2, "parcel late"], [3, "ｆile broken"]]
     rows = [[n, record(n)[0].upper()] for n in range(12)]
     path = write(tmp_path / "pool.csv", ["id", "text"], [*rows, *twins])
     known = Path(

@@ -20,7 +20,8 @@ from ..intake import infer_task
 from ..training.progress import Listener
 from .encoder import PooledEncoder
 from .lazy import usable_rows
-from .workshop import ORIGINAL, Opened, Tally, Workshop
+from .making import Opened, Tally
+from .workshop import ORIGINAL, Workshop
 
 
 @dataclass

@@ -50,7 +50,7 @@ def open_files(
     data = config.data
     names = read_names(data.label_names) if data.label_names else None
     faults: list[Fault] = []
-    table = sources.read(data.train, data.header, faults=faults)
+    table = sources.read(data.train, data.header, faults=faults, progress=show)
     task = config.task or infer_task(table)
     roles = task.roles(table, data.text, data.label, data.label_delimiter)
     task = task.learn_form(table, roles, names)
@@ -59,7 +59,7 @@ def open_files(
     parts = {"train": Part("train", table, rows, roles, faults, unusable)}
     for name, source in hub_siblings(data, notes).items():
         more: list[Fault] = []
-        other = sources.read(source, data.header, name, faults=more)
+        other = sources.read(source, data.header, name, faults=more, progress=show)
         own = task.match(other, roles)
         notes += own.notes
         rows, unusable = usable_rows(other, task, own, names)
@@ -73,7 +73,7 @@ def open_files(
 def unlabelled(source: str, header: bool | None, task: Task, roles: Roles, notes: list[str]) -> Part:
     """A file of texts without labels, or whose labels are of no interest."""
     faults: list[Fault] = []
-    table = sources.read(source, header, "production", faults=faults)
+    table = sources.read(source, header, "production", faults=faults, progress=show)
     own = task.match(table, roles, labelled=False)
     notes += own.notes
     rows, unusable = usable_rows(table, task, own, None, labelled=False)

@@ -3,126 +3,39 @@
 from __future__ import annotations
 
 import random
-from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..data.augment import quotas
 from ..data.augment.base import Aids, Augmenter, Changed, Edit, Editing, Rewriting, applied, relocated
 from ..data.augment.sieve import Copies, Judge, around, cosines, hardly_rewritten
-from ..data.augment.slots import Record, Slot, slots_of
-from ..data.columns import Roles
+from ..data.augment.slots import Record
 from ..data.desk import Encoder
 from ..data.row import Row
-from ..data.table import Table, is_missing
-from ..errors import DataError
-from ..tasks.base import Task
+from ..data.table import is_missing
 from ..training.progress import Listener
+from .making import Job, Made, Opened, Tally
 
 ORIGINAL = "original"
 PART = 512  # new rows that are made and judged together
 TURNS = 30  # rounds through the rows; what is lacking then stays lacking
+TRIES, FEW = 4, 20  # rows made at most for each that is due, and a few more: a model's answers may cost money
 PROBED = 20_000  # originals that the probe is fitted on
 EXAMPLES = 100  # texts of a label that new ones may be written after
 
 UNANSWERED = "no answer from the model"
 SENSE = "another sense"
 LOST = "entities or numbers lost"
+ENOUGH = f"{quotas.MOST} versions of a row"
 DECODES = "label no longer decodes"
 COPY = "near-copies"
 FLIPPED = "label flipped (probe)"
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A file, and what a task makes of it.
-
-    Args:
-        rows: the usable ones.
-        notes: what was inferred.
-    """
-
-    table: Table
-    task: Task
-    roles: Roles
-    names: Any
-    rows: Sequence[Row]
-    notes: list[str]
-
-    @property
-    def classified(self) -> bool:
-        """Whether each row has one label."""
-        return self.task.kind == "sequence_classification" and not getattr(self.task, "multi_label", False)
-
-    def index(self, row: Row) -> int:
-        return bisect_left(self.table.numbers, row.number)
-
-    def slots(self, row: Row) -> list[Slot]:
-        return slots_of(self.task, self.table, self.index(row), self.roles, row, self.names)
-
-    def read(self, record: Record, row: Row) -> Row | None:
-        """What the task reads in a record that was made of a row; None where it can't, or where the label changed."""
-        made = Table(self.table.source, self.table.columns, [record], [row.number], "")
-        try:
-            found = self.task.read(made, 0, self.roles, self.names, True)
-        except DataError:
-            return None
-        return found if isinstance(found, Row) and decoded(found) == decoded(row) else None
-
-
-def decoded(row: Row) -> Any:
-    """A row's label by what it says: of entities and answers their words, wherever they stand."""
-    if row.words is not None:
-        edges = [(row.words[first][0], row.words[last - 1][1], kind) for first, last, kind in row.label if kind != "O"]
-        return [(row.text[0][start:end], kind) for start, end, kind in edges]
-    if isinstance(row.label, tuple) and all(isinstance(item, tuple) for item in row.label):
-        return [text for _, text in row.label]
-    return row.label
-
-
-class Job(NamedTuple):
-    """One new row to be made of the row at `place`."""
-
-    place: int
-    technique: Augmenter
-    turn: int
-
-
-@dataclass
-class Tally:
-    """Of one technique: rows made, kept, and dropped by reason; and rows in which it found nothing to change."""
-
-    made: int = 0
-    kept: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    unchanged: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        return {"made": self.made, "kept": self.kept, "dropped": dict(self.dropped), "unchanged": self.unchanged}
-
-
-@dataclass
-class Made:
-    """A new row on its way: `changed` in the order of `slots`, None for a text that stays."""
-
-    job: Job
-    row: Row
-    slots: list[Slot]
-    changed: list[Changed | None]
-    record: Record = field(default_factory=dict)
-    read: Row | None = None
-
-    @property
-    def texts(self) -> list[tuple[str, str]]:
-        """(before, after) of the texts that changed."""
-        pairs = zip(self.slots, self.changed, strict=True)
-        return [(slot.passage.text, changed.text) for slot, changed in pairs if changed is not None]
 
 
 @dataclass
@@ -143,6 +56,7 @@ class Workshop:
     encoder: Encoder
     listener: Listener
     tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    versions: Counter[int] = field(default_factory=Counter)  # new ones of the row at each place
 
     # --- which rows -----------------------------------------------------------------------------------------------
 
@@ -171,7 +85,7 @@ class Workshop:
         due = (quotas.balanced if balance else quotas.proportional)(counts, wanted)
         done, total = 0, sum(due.values())
         for label, places in classes.items():
-            jobs, left = self.jobs(places), due[label]
+            jobs, left = islice(self.jobs(places), TRIES * due[label] + FEW), due[label]
             while left and (part := list(islice(jobs, min(left, PART)))):
                 for made in self.kept(part):
                     yield made
@@ -188,11 +102,12 @@ class Workshop:
         return {label: np.array(places) for label, places in sorted(found.items(), key=lambda item: str(item[0]))}
 
     def jobs(self, places: np.ndarray) -> Iterator[Job]:
-        """Every row once a turn, in another order each, with one technique after the other."""
+        """Every row once a turn, each time with another technique; rows of which there is enough are passed over."""
         order = np.random.default_rng([self.seed, 41]).permutation(places)
         for turn in range(TURNS):
             for number, place in enumerate(order):
-                yield Job(int(place), self.techniques[(number + turn) % len(self.techniques)], turn)
+                if self.versions[int(place)] < quotas.MOST - 1:
+                    yield Job(int(place), self.techniques[(number + turn) % len(self.techniques)], turn)
 
     # --- making ---------------------------------------------------------------------------------------------------
 
@@ -202,10 +117,17 @@ class Workshop:
         made = [Made(job, row, self.opened.slots(row), []) for job, row in zip(jobs, rows, strict=True)]
         self.edit([item for item in made if isinstance(item.job.technique, Editing)])
         self.rewrite([item for item in made if not isinstance(item.job.technique, Editing)])
-        found = self.sifted([item for item in made if self.is_sound(item)])
-        for item in found:
-            self.tallies[item.job.technique.kind].kept += 1
-        return found
+        sound = [item for item in made if self.is_sound(item)]
+        return [item for item in self.sifted(sound) if self.is_wanted(item)]
+
+    def is_wanted(self, item: Made) -> bool:
+        """Counts a row that is kept; not where there are enough versions of its row."""
+        if self.versions[item.job.place] >= quotas.MOST - 1:
+            self.drop(item, ENOUGH)
+            return False
+        self.versions[item.job.place] += 1
+        self.tallies[item.job.technique.kind].kept += 1
+        return True
 
     def drop(self, item: Made, reason: str) -> None:
         self.tallies[item.job.technique.kind].dropped[reason] += 1

@@ -102,6 +102,21 @@ def test_balance_evens_out_classes_up_to_the_bound(tmp_path):
     assert abs(counts["many"] - counts["some"]) <= 1
 
 
+def test_a_model_that_fails_is_not_asked_without_end(inbox, tmp_path):
+    asked: list[str] = []
+    aids = Aids(writers={"paraphrase": [Says(lambda text: asked.append(text) or text)]})
+    assert run(inbox, tmp_path / "out.csv", (Paraphrase(),), aids, ratio=1.25).num_new == 0
+    assert len(asked) == 4 * 12 + 20
+
+
+def test_no_row_has_more_than_ten_versions(tmp_path):
+    rows = [("..", "a"), ("..!", "a"), ("the parcel is really late again today", "b"), ("?", "b")]
+    result = run(
+        write_csv(tmp_path / "in.csv", [("text", "topic"), *rows]), tmp_path / "out.csv", ratio=6, filtered=False
+    )
+    assert result.num_new == 9
+
+
 def test_near_copies_are_dropped_and_counted(tmp_path):
     file = write_csv(tmp_path / "in.csv", [("text", "topic"), ("red box", "a"), ("box red", "b"), ("blue app", "b")])
     result = run(file, tmp_path / "out.csv", (Swap(),), ratio=1.9)
@@ -237,7 +252,8 @@ def test_every_answer_of_squad_questions_reads_as_before(tmp_path):
 
 
 def test_models_write_questions_anew_and_leave_contexts_alone(tmp_path):
-    rows = [{"question": f"when is {n}?", "context": f"{n} is on Monday", "answers": {"text": ["Monday"], "answer_start": [8]}}
+    answers = {"text": ["Monday"], "answer_start": [10]}
+    rows = [{"question": f"when is {n}?", "context": f"{n} is on Monday", "answers": answers}
             for n in ("Ann", "Leo", "Kim")]  # fmt: skip
     file = write_jsonl(tmp_path / "in.jsonl", rows)
     asks = Aids(writers={"paraphrase": [Says(lambda text: f"on which day do we meet {text.split()[2]}")]})
@@ -245,7 +261,7 @@ def test_models_write_questions_anew_and_leave_contexts_alone(tmp_path):
     new = rows_of(tmp_path / "out.jsonl")[3:]
     assert {row["question"] for row in new} == {f"on which day do we meet {n}?" for n in ("Ann", "Leo", "Kim")}
     assert [(row["context"], row["answers"]) for row in new] == [
-        (rows[int(row["source_row"]) - 1]["context"], rows[0]["answers"]) for row in new]  # fmt: skip
+        (rows[int(row["source_row"]) - 1]["context"], answers) for row in new]  # fmt: skip
 
 
 def test_a_file_with_a_column_called_source_keeps_it(tmp_path):

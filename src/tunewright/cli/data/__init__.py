@@ -6,7 +6,6 @@ Example: tunewright data check inbox.csv --test inbox_test.csv
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from typing import Any
 
 import typer
@@ -18,8 +17,6 @@ def make_app(guarded: Any) -> typer.Typer:
     """The verbs of `tunewright data`."""
     app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode="rich")
     for name in VERBS:
-        if importlib.util.find_spec(f"{__name__}.{name}") is None:  # TODO until all four are there
-            continue
         module = importlib.import_module(f".{name}", __name__)
         app.command(name, help=module.__doc__, no_args_is_help=True)(guarded(module.command))
     return app

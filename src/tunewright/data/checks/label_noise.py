@@ -55,7 +55,7 @@ class LabelNoise(Check):
                 told.append({"row": row.number, **details, "text": " ".join(row.text)[:EXCERPT]})
             columns = desk.train.roles.label
             column = details["label"] if details.get("label") in columns else columns[0]
-            what = f"row {row.number}: labelled {change[0]!r}, reads like {change[1]!r} ({details['probability']:.0%})"
+            what = f"labelled {change[0]!r}, reads like {change[1]!r} ({details['probability']:.0%})"
             notebook.add("label_noise.suspect", "warning", what, REMEDY, desk.train, row.number, column, **details)
         notebook.facts["label_noise"] = {
             "rows": len(rows), "rows_in_all": len(desk.train.rows), "judged_by": names,

@@ -128,13 +128,14 @@ class Shift(Check):
         show = lambda done, total: desk.progress(f"shift: {part.name}", done, total)  # noqa: E731
         judged = probe.consensus(seen, is_other, 2, seed=desk.seed, progress=show)[:, 1]
         auc, low, high = auc_interval(judged[is_other == 1], judged[is_other == 0])
-        telling = telling_words(words, names, is_other)
+        facts: dict[str, Any] = {"auc": auc, "low": low, "high": high, "rows": [len(places) for places in draws]}
         if auc > self.auc and low > 0.5:
+            facts["words"] = telling = telling_words(words, names, is_other)
             how = "strongly" if auc > self.strong_auc else "clearly"
             what = f"{part.name} differs {how} from train: a classifier tells them apart with an AUC of {auc:.2f}"
             what += f" ({low:.2f} to {high:.2f}); by {', '.join(map(repr, telling['other'][:5]))}"
             notebook.add("shift.classifier", "warning", what, REMEDY, part, auc=auc, low=low, high=high, words=telling)
-        return {"auc": auc, "low": low, "high": high, "rows": [len(places) for places in draws], "words": telling}
+        return facts
 
     def drawn(self, desk: Desk, rows: list[Row]) -> NDArray[np.int64]:
         """Places of the rows that are classified; one of each group, or the group itself would be recognised."""
