@@ -11,11 +11,10 @@ from ..config import RunConfig
 from ..data import sources
 from ..data.columns import Roles
 from ..data.desk import SAMPLE, Desk, Part
-from ..data.labels import read_names
-from ..data.table import Fault
+from ..data.table import Fault, Table
 from ..embedded import ALIASES, installed
 from ..errors import ModelError
-from ..intake import Intake, hub_siblings, infer_task
+from ..intake import Intake, hub_siblings, understand
 from ..tasks.base import Task
 from .encoder import PooledEncoder
 from .lazy import usable_rows
@@ -47,37 +46,40 @@ def open_files(
     Raises:
         DataError: a file that is none, or whose columns serve no task.
     """
-    data = config.data
-    names = read_names(data.label_names) if data.label_names else None
-    faults: list[Fault] = []
-    table = sources.read(data.train, data.header, faults=faults, progress=show)
-    task = config.task or infer_task(table)
-    roles = task.roles(table, data.text, data.label, data.label_delimiter)
-    task = task.learn_form(table, roles, names)
-    notes = [*table.notes, *([] if config.task else [f"task: {task.kind}"]), *roles.notes]
-    rows, unusable = usable_rows(table, task, roles, names)
-    parts = {"train": Part("train", table, rows, roles, faults, unusable)}
+    data, seen = config.data, Reader(config.data.header, show)
+    table = seen.read("train", data.train)
+    task, roles, names, notes = understand(config, table)
+    parts = {"train": seen.part("train", table, task, roles, names)}
     for name, source in hub_siblings(data, notes).items():
-        more: list[Fault] = []
-        other = sources.read(source, data.header, name, faults=more, progress=show)
+        other = seen.read(name, source)
         own = task.match(other, roles)
         notes += own.notes
-        rows, unusable = usable_rows(other, task, own, names)
-        parts[name] = Part(name, other, rows, own, more, unusable)
+        parts[name] = seen.part(name, other, task, own, names)
     task = task.learn(parts["train"].rows, table.source, roles, names)
-    later = unlabelled(production, data.header, task, roles, notes) if production else None
+    later = None
+    if production:
+        other = seen.read("production", production)
+        own = task.match(other, roles, labelled=False)
+        notes += own.notes
+        later = seen.part("production", other, task, own, None, labelled=False)
     desk = Desk(task, parts, embedded_encoder(), later, seed=data.split_seed, show=show, **options)
     return with_tokenizer(desk, config, notes), notes
 
 
-def unlabelled(source: str, header: bool | None, task: Task, roles: Roles, notes: list[str]) -> Part:
-    """A file of texts without labels, or whose labels are of no interest."""
-    faults: list[Fault] = []
-    table = sources.read(source, header, "production", faults=faults, progress=show)
-    own = task.match(table, roles, labelled=False)
-    notes += own.notes
-    rows, unusable = usable_rows(table, task, own, None, labelled=False)
-    return Part("production", table, rows, own, faults, unusable)
+class Reader:
+    """Reads files tolerantly, and remembers what was wrong with each."""
+
+    def __init__(self, header: bool | None, show: Show) -> None:
+        self.header, self.show = header, show
+        self.faults: dict[str, list[Fault]] = {}
+
+    def read(self, name: str, source: str) -> Table:
+        faults = self.faults[name] = []
+        return sources.read(source, self.header, name, faults=faults, progress=self.show)
+
+    def part(self, name: str, table: Table, task: Task, roles: Roles, names: Any, labelled: bool = True) -> Part:
+        rows, unusable = usable_rows(table, task, roles, names, labelled)
+        return Part(name, table, rows, roles, self.faults[name], unusable)
 
 
 def embedded_encoder() -> PooledEncoder | None:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from ..config import RunConfig
 from ..data import sources, writing
-from ..data.labels import read_names
 from ..data.repairs import read_corrections, repair
 from ..data.table import Fault
 from ..errors import ConfigError
-from ..intake import infer_task
+from ..intake import understand
 from ..training.progress import Listener
 
 
@@ -36,9 +35,7 @@ def repair_first(
         raise ConfigError("is there already", where=f"--write {repaired}", fix="name a new file")
     data, faults = config.data, list[Fault]()
     table = sources.read(data.train, data.header, faults=faults)
-    task = config.task or infer_task(table)
-    roles = task.roles(table, data.text, data.label, data.label_delimiter)
-    names = read_names(data.label_names) if data.label_names else None
+    task, roles, names, _ = understand(config, table)
     known = read_corrections(corrections) if corrections else None
     made = repair(table, roles, task.kind, repairs, known, names)
     count = writing.write(repaired, table.columns, made.records, table)

@@ -82,6 +82,7 @@ def test_deletion_leaves_out_words_but_never_a_negation():
         assert text.split() != TEXT.split()
         assert {"not", "nobody"} <= set(text.replace(",", " ").split())
     assert results(Deletion(), "Two words") == {"Two words"}
+    assert all(text.strip() for text in results(Deletion(share=1.0), "Just three words"))
 
 
 def test_swap_keeps_every_word():

@@ -30,7 +30,7 @@ TEXTS = st.lists(st.sampled_from([*PIECES, " ", " ", " "]) | CHARACTERS, max_siz
 SEEDS = st.integers(0, 2**16)
 TABLE = dict.fromkeys(("parcel", "order", "broken", "receive", "straße"), ("thing", "an item", "Übel"))
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
-MANY = settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
+MANY = settings(max_examples=30, deadline=None, suppress_health_check=SLOW)
 
 
 class Anything:
@@ -175,8 +175,8 @@ def test_every_answer_still_decodes(kind, given_, question, seed, form):
 def test_an_answer_with_its_start_in_a_column_of_its_own_moves_along():
     record = {
         "question": "who?",
-        "context": "the parcel was sent by Ann Lee",
-        "answer": "Ann Lee",
+        "context": "the parcel was sent by Ann",
+        "answer": "Ann",
         "answer_start": "23",
     }
     roles = Roles(("question", "context"), ("answer", "answer_start"))

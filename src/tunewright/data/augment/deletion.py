@@ -18,7 +18,7 @@ class Deletion(Editing):
         found = passage.free_words()
         if len(passage.text.split()) < 3:  # what is left would say nothing
             return []
-        return [without(passage, start, end) for start, end in self.some(found, draw)]
+        return [without(passage, start, end) for start, end in self.some(found, draw)[: len(found) - 1]]
 
 
 def without(passage: Passage, start: int, end: int) -> Edit:
