@@ -103,7 +103,7 @@ def settings(tiny: str, inbox: str, out: Path, **training) -> dict:
     """A small fp32 run without surprises."""
     return {
         "model": tiny,
-        "data": {"train": inbox, "test_share": 0},
+        "data": {"train": inbox, "test_share": 0, "check_seconds": 0},
         "out": str(out),
         "training": {
             **{"epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "precision": "fp32", "warmup": 0},

@@ -240,8 +240,10 @@ SHOWN = {
     "by_time.near_duplicates": Shown(["data.split.near_duplicates=true"], "does not go with by_time", BY_TIME),
     "by_time.column": Shown(["data.split.column=tags"], "is no time", BY_TIME),
     "data.split_seed": Shown(["data.split_seed=5"], splits),
-    "data.check_seconds": Shown(["data.check_seconds=0"], looked),
-    "data.allow": Shown(["data.allow=[leakage]"], looked, ("data.test={folder}/again.csv",), r"leakage\.exact"),
+    "data.check_seconds": Shown(["data.check_seconds=9"], looked),
+    "data.allow": Shown(
+        ["data.allow=[leakage]"], looked, ("data.test={folder}/again.csv", "data.check_seconds=9"), r"leakage\.exact"
+    ),
     "training.epochs": Shown(["training.epochs=2"], steps),
     "training.max_steps": Shown(["training.max_steps=1"], steps),
     "training.learning_rate": Shown(["training.learning_rate=0.01"], weights),

@@ -97,6 +97,8 @@ def complain(text: str, code: int) -> int:
 
 
 def farewell(error: Interrupted) -> int:
+    if "data" in sys.argv[1:2]:
+        return complain("stopped by a signal; no half file is left", error.exit_code)
     saved = f"the checkpoint of step {error.step} is written; " if error.step else ""
     return complain(f"stopped by a signal; {saved}a run goes on with the same command and --resume", error.exit_code)
 

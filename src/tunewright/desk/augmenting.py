@@ -13,10 +13,9 @@ from ..data import conll, sources, writing
 from ..data.augment.base import Aids, Augmenter, Rewriting
 from ..data.columns import Roles
 from ..data.desk import Encoder
-from ..data.labels import read_names
 from ..data.table import Table
 from ..errors import ConfigError, DataError, TunewrightError
-from ..intake import infer_task
+from ..intake import infer_task, understand
 from ..training.progress import Listener
 from .encoder import PooledEncoder
 from .lazy import usable_rows
@@ -69,7 +68,7 @@ def augment(
     refuse_to_lose(Path(config.data.train), out, overwrite)
     if not 1 < ratio < float("inf"):
         raise ConfigError(f"{ratio:g} leaves no room for new rows", where="--ratio", fix="give more than 1, such as 2")
-    opened = open_file(config)
+    opened = open_file(config, listener)
     refuse_unfit(opened, techniques, balance)
     for note in opened.notes:
         listener.note(note)
@@ -93,20 +92,15 @@ def refuse_to_lose(file: Path, out: Path, overwrite: bool) -> None:
         raise sources.unknown_format(out)
 
 
-def open_file(config: RunConfig) -> Opened:
+def open_file(config: RunConfig, listener: Listener) -> Opened:
     """Raises DataError where the file can't be read, or serves no task."""
-    data = config.data
-    names = read_names(data.label_names) if data.label_names else None
-    table = sources.read(data.train, data.header)
-    task = config.task or infer_task(table)
-    roles = task.roles(table, data.text, data.label, data.label_delimiter)
-    task = task.learn_form(table, roles, names)
+    table = sources.read(config.data.train, config.data.header, progress=listener.progress)
+    task, roles, names, notes = understand(config, table)
     rows, unusable = usable_rows(table, task, roles, names)
     if not rows:
         number, reason = unusable[0]
         raise DataError(f"no row is usable: {reason}", where=f"{table.source}, row {number}", fix="fill the columns")
     task = task.learn(rows, table.source, roles, names)
-    notes = [*table.notes, *([] if config.task else [f"task: {task.kind}"]), *roles.notes]
     if unusable:
         number, reason = unusable[0]
         notes.append(f"rows copied but not augmented: {len(unusable)}, such as row {number} ({reason})")

@@ -99,7 +99,7 @@ class Source:
 
 def open_source(
     path: str, text: Sequence[str] | None = None, label: str | None = None, header: bool | None = None,
-    like: Source | None = None, limit: int | None = None, seed: int = 0, has_labels: bool = False,
+    like: Source | None = None, limit: int | None = None, seed: int = 0, has_labels: bool = False, show: Any = None,
 ) -> Source:  # fmt: skip
     """The texts of a file and what labels they have.
 
@@ -107,11 +107,12 @@ def open_source(
         like: another file, whose columns are looked for first.
         limit: rows looked at; of more, a sample drawn by `seed`, in the file's order.
         has_labels: whether there must be a column of labels; it is found by what it looks like then.
+        show: hears (what, bytes done, bytes in all) while a large file is read.
 
     Raises:
         DataError: no such file or column; a label that is a list.
     """
-    table = sources.read(path, header)
+    table = sources.read(path, header, progress=show)
     known = like.label if like else None
     if has_labels and not label:
         label = known if known in table.columns else columns.find_label(table, tuple(text or ()))[0]

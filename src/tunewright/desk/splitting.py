@@ -48,7 +48,7 @@ def split_file(
     data = config.data
     if repeats > 1 and data.split.column_holds == "times":
         raise ConfigError("time is not drawn, so it can't be drawn again", where="repeats", fix="leave it out")
-    table = sources.read(data.train, data.header)
+    table = sources.read(data.train, data.header, progress=listener.progress)
     task, roles, names, notes = understand(config, table)
     rows, unusable = usable_rows(table, task, roles, names)
     if unusable and (data.on_bad_row == "error" or not rows):

@@ -136,7 +136,7 @@ class Labelling:
     def open(self, path: str, **more: Any) -> Source:
         from ...desk.labelling import open_source
 
-        source = open_source(path, self.text, self.label, seed=self.seed, **more)
+        source = open_source(path, self.text, self.label, seed=self.seed, show=self.hears.progress, **more)
         for note in source.table.notes:
             self.hears.note(note)
         return source
