@@ -138,15 +138,17 @@ def shares(pairs: list[dict[str, bool]]) -> dict[str, float]:
 
 
 def measures(one: str, other: str) -> dict[str, bool]:
-    """Whether two texts are near-duplicates by measures that the search does not use.
+    """Whether two texts are near-duplicates by other measures than the search's.
 
     few_edits: at most three words, or a quarter of them, were replaced, deleted or inserted (Levenshtein, so a word
-    that moved is two edits). few_edits_or_trigrams: that, or a Jaccard similarity of character trigrams from 0.5 on.
+    that moved is two edits, while the search counts one; akin to it). trigrams: a Jaccard similarity of character
+    trigrams from 0.5 on, which the search knows nothing of. few_edits_or_trigrams: one of the two.
     """
     first, second = near.words(one), near.words(other)
     few = edits(first, second) <= max(3, max(len(first), len(second)) // 4)
     grams, theirs = trigrams(" ".join(first)), trigrams(" ".join(second))
-    return {"few_edits": few, "few_edits_or_trigrams": few or len(grams & theirs) >= 0.5 * len(grams | theirs)}
+    same = len(grams & theirs) >= 0.5 * len(grams | theirs)
+    return {"few_edits": few, "trigrams": same, "few_edits_or_trigrams": few or same}
 
 
 def edits(first: Sequence[str], second: Sequence[str]) -> int:
@@ -189,7 +191,7 @@ def made_up(texts: Sequence[str], count: int) -> dict[str, Any]:
         "planted": num_planted, "clusters": int((sizes > 1).sum()), "largest": int(sizes.max()),
         **{
             name: float(np.mean([has_partner(rows, clusters, place, name) for place in tried]))
-            for name in ("few_edits", "few_edits_or_trigrams")
+            for name in ("few_edits", "trigrams", "few_edits_or_trigrams")
         },
     }  # fmt: skip
 

@@ -30,13 +30,16 @@ def changed(text: str, generator: random.Random, num_words: int = 3) -> str:
     ("one", "other", "expected"),
     [
         ("where is my parcel it was due on monday", "Where is my parcel?! It was due on Tuesday.", 8 / 9),
-        ("the same words", "words same THE", 1.0),
+        ("the same words", "words same THE", 1 / 3),
+        ("was my card payment declined today", "was my payment card declined today", 5 / 6),
+        ("it was stolen. what do i do? please help", "what do i do? please help it was stolen", 7 / 8),
+        ("the box and the bag and the tin", "box and the bag and the tin", 7 / 8),
         ("ＷＨＥＲＥ　is it", "where is it?", 1.0),
         ("", "", 0.0),
         ("?!", "...", 0.0),
     ],
 )  # fmt: skip
-def test_similarity_is_the_share_of_words_in_common(one, other, expected):
+def test_similarity_is_the_share_of_words_in_common_and_in_order(one, other, expected):
     found = near.similarity(one, other)
     assert found == near.similarity(other, one)
     assert found == pytest.approx(expected, abs=0.05)
@@ -54,6 +57,30 @@ def test_similarity_is_the_share_of_words_in_common(one, other, expected):
 )
 def test_short_texts_that_mean_something_else_are_no_near_duplicates(one, other):
     assert near.similarity(one, other) < near.THRESHOLD
+
+
+@given(st.lists(st.integers(0, 5), max_size=90), st.lists(st.integers(0, 5), max_size=90))
+def test_words_in_order_are_the_longest_common_subsequence(one, other):
+    longest = [0] * (len(other) + 1)
+    for word in one:
+        before = longest[:]
+        for place, theirs in enumerate(other, 1):
+            longest[place] = before[place - 1] + 1 if word == theirs else max(before[place], longest[place - 1])
+    assert near.in_order(one, other) == longest[-1]
+
+
+def test_a_moved_word_or_sentence_stays_near_and_shuffled_words_do_not():
+    text = "dear support my blue parcel has not come yet . now where is it please"
+    start, end = text.split(" . ")
+    moved = ["my support dear blue parcel has not come yet now where is it please", f"{end} {start}"]
+    shuffled = [" ".join(random.Random(seed).sample(text.split(), 15)) for seed in range(20)]
+    assert [second for _, second, _ in near.pairs([text], moved + shuffled)] == [0, 1]
+
+
+def test_only_the_start_of_a_long_text_is_compared_in_order(monkeypatch):
+    monkeypatch.setattr(near, "ORDERED", 10)
+    one = " ".join(VOCABULARY[:100])
+    assert near.similarity(one, " ".join(VOCABULARY[:10] + VOCABULARY[99:9:-1])) == 1.0
 
 
 def test_scripts_without_blanks_are_compared_letter_by_letter():
@@ -107,14 +134,30 @@ def test_clusters_link_planted_copies_and_do_not_depend_on_the_order():
     assert (near.clusters(texts, seed=0) == clusters).all()
 
 
+def test_rows_that_shuffle_the_same_words_are_not_chained():
+    generator = random.Random(0)
+    texts = [" ".join(generator.sample(VOCABULARY[:13], 13)) for _ in range(100)]
+    assert (near.clusters(texts) == np.arange(100)).all()
+
+
+def test_clusters_part_no_pair_even_where_rows_drift():
+    generator, texts = random.Random(5), sentences(1, 14)
+    for _ in range(200):
+        texts.append(changed(texts[-1], generator, 1))
+    clusters = near.clusters(texts)
+    assert all(clusters[first] == clusters[second] for first, second, _ in near.pairs(texts))
+    assert near.similarity(texts[0], texts[-1]) < 0.5
+    assert clusters[0] == clusters[-1]  # single linkage: the price of parting no pair
+
+
 def test_a_bucket_of_all_texts_costs_comparisons_in_proportion(monkeypatch):
     compared = 0
     measure = near.Bags.similarity
 
-    def counting(self, first, second):
+    def counting(self, first, second, threshold):
         nonlocal compared
         compared += len(first)
-        return measure(self, first, second)
+        return measure(self, first, second, threshold)
 
     monkeypatch.setattr(near.Bags, "similarity", counting)
     generator = random.Random(0)

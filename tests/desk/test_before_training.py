@@ -95,3 +95,15 @@ def test_a_resumed_run_does_not_look_again(raw, tmp_path, monkeypatch):
 def test_what_is_allowed_must_be_a_check(raw):
     with pytest.raises(ConfigError, match=r"data\.allow.*'leekage'.*did you mean 'leakage'"):
         tw.train(raw("known.csv", allow=["leekage"]), progress=False)
+
+
+def test_repeats_in_a_split_made_by_us_are_told_but_stop_nobody(raw, home, tmp_path):
+    with open(home / "train.csv", encoding="utf-8") as file:
+        rows = list(csv.reader(file))[1:]
+    made = raw("clean.csv")
+    made["data"] = {"train": write(tmp_path / "twice.csv", [*rows, *rows]), "test_share": 0.3, "validation_share": 0}
+    tw.train(made, progress=False)
+    found = {rule["rule"]: rule for rule in json.loads((tmp_path / "run/checks.json").read_text())["rules"]}
+    assert found["leakage.exact"]["severity"] == "warning"
+    assert "near_duplicates" in found["leakage.exact"]["shown"][0]["remedy"]
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["clean"]["test"]["left_out"] > 5

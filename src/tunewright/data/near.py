@@ -1,4 +1,7 @@
-"""Near-duplicates: texts of which few words differ. MinHash with banding proposes pairs; each is then verified."""
+"""Near-duplicates: texts of which few words differ. MinHash with banding proposes pairs; each is then verified.
+
+Two texts are alike as far as they share words, in the same order: the smaller one of `share_of` and `order_of`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
     Found = Iterator[tuple[Places, Places, NDArray[np.float32]]]
     Progress = Callable[[int, int], None]
 
-THRESHOLD = 0.75  # share of the words that must be the same: three in twelve may differ
+THRESHOLD = 0.75  # share of the words that must be the same and in order: three in twelve may differ
 SHORT = 12  # words; of shorter texts letters must agree as well: "how do I get my card", "how do I replace my card"
 NUMBER = 3  # words that a number is worth: "order 4471 is late" is not "order 9982 is late"
 BANDS, HASHES = 64, 4  # a pair that shares half of what is hashed is proposed with 98 %, a tenth with 0.6 %
@@ -29,6 +33,7 @@ WIDE = 256  # rows in a bucket from which on a row is compared with FEW of them,
 SOME, FEW = 16, 2
 ENOUGH = 128  # comparisons after which a text is proposed no more: where all look alike, work stays in proportion
 AT_ONCE = 1 << 17  # pairs that are verified together
+ORDERED = 4096  # words from a text's start whose order is compared, so that a book costs milliseconds
 READ_AT_ONCE = 4096  # texts between two signs of life
 
 
@@ -52,11 +57,15 @@ def code(word: str) -> int:
 
 
 def codes(text: str) -> list[int]:
-    """One for each word; a word that comes again has another one, so that bags are sets."""
+    """One for each word, in order; a word that comes again has another one, so that bags are sets."""
     found = list(map(code, words(text)))
     if len(set(found)) == len(found):
         return found
-    return [each + (again << 40) for each, count in Counter(found).items() for again in range(count)]
+    before = Counter[int]()
+    for place, each in enumerate(found):
+        found[place] += before[each] << 40
+        before[each] += 1
+    return found
 
 
 def worth_of(found: NDArray[np.uint64]) -> NDArray[np.float32]:
@@ -65,24 +74,53 @@ def worth_of(found: NDArray[np.uint64]) -> NDArray[np.float32]:
     return np.stack([in_words, in_words * np.sqrt((found & 127).astype(np.float32))], axis=1)
 
 
+def hash_of(found: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    """(N,) the words' hashes alone: the same for a word that comes again."""
+    return (found >> np.uint64(8)).astype(np.uint32)
+
+
 def share_of(shared: NDArray[np.float32], whole: NDArray[np.float32]) -> NDArray[np.float32]:
     """(P,) the share of the larger one of each pair, from the worth (P, 2) of what is shared and of all of it."""
     share = shared / np.maximum(whole, 1)
     return np.where(whole[:, 0] < SHORT, share.min(axis=1), share[:, 0])
 
 
+def order_of(one: list[int], other: list[int]) -> float:
+    """Share of the longer text's words that come in the other in the same order; or of its neighbours, if more.
+
+    A word that moved is one that differs, and a sentence that moved parts few neighbours.
+    """
+    longer = max(len(one), len(other), 1)
+    neighbours = (Counter(pairwise(one)) & Counter(pairwise(other))).total()
+    return max(in_order(one, other) / longer, neighbours / max(longer - 1, 1))
+
+
+def in_order(one: list[int], other: list[int]) -> int:
+    """Length of the longest common subsequence, a bit for each word (Hyyrö 2004, "Bit-parallel LCS-length")."""
+    places = dict[int, int]()
+    for place, word in enumerate(one):
+        places[word] = places.get(word, 0) | 1 << place
+    every = open_still = (1 << len(one)) - 1
+    for word in other:
+        met = open_still & places.get(word, 0)
+        open_still = ((open_still + met) | (open_still - met)) & every
+    return len(one) - open_still.bit_count()
+
+
 @dataclass(frozen=True)
 class Bags:
-    """Texts as sets of words.
+    """Texts as sets of words, and their words in order.
 
     Args:
         holds: (N, V) sparse, 1 where a text has a word; words stand in the order of their rarity.
+        said: of each text its words in order, as 32-bit hashes, one text after another.
         worth: (V, 2) of each word.
         size: (N, 2) sums of `worth`.
         boundary: the place at which the last of several parts starts.
     """
 
     holds: Any
+    said: NDArray[np.uint32]
     worth: NDArray[np.float32]
     size: NDArray[np.float32]
     boundary: int
@@ -99,7 +137,9 @@ class Bags:
                     progress(0, BANDS)
                 flat.extend(codes(text))
                 ends.append(len(flat))
-        known, ids, counts = np.unique(np.array(flat, dtype=np.uint64), return_inverse=True, return_counts=True)
+        every = np.array(flat, dtype=np.uint64)
+        said = hash_of(every)
+        known, ids, counts = np.unique(every, return_inverse=True, return_counts=True)
         order = np.argsort(counts, kind="stable")  # of words as rare as each other the hash decides, not the file
         rank = np.empty(len(known), dtype=np.int32)
         rank[order] = np.arange(len(known), dtype=np.int32)
@@ -107,25 +147,33 @@ class Bags:
         holds = csr_array((np.ones(len(ids), dtype=np.int8), rank[ids], np.array(ends)), shape=shape)
         holds.sort_indices()
         worth = worth_of(known[order])
-        return cls(holds, worth, holds @ worth, boundary)
+        return cls(holds, said, worth, holds @ worth, boundary)
 
-    def similarity(self, first: Places, second: Places) -> NDArray[np.float32]:
-        """(P,) share of the longer text that P pairs have in common, in whatever order: 0 to 1."""
+    def similarity(self, first: Places, second: Places, threshold: float = 0) -> NDArray[np.float32]:
+        """(P,) share of the longer text that P pairs have in common: 0 to 1; below the threshold in whatever order."""
         parts = [np.empty(0, dtype=np.float32)]
         for start in range(0, len(first), AT_ONCE):
             one, two = first[start : start + AT_ONCE], second[start : start + AT_ONCE]
             shared = self.holds[one].multiply(self.holds[two]).tocsr() @ self.worth
-            parts.append(share_of(shared, np.maximum(self.size[one], self.size[two])))
+            share = share_of(shared, np.maximum(self.size[one], self.size[two]))
+            for place in np.flatnonzero(share >= threshold).tolist():
+                share[place] = min(share[place], order_of(self.text(one[place]), self.text(two[place])))
+            parts.append(share)
         return np.concatenate(parts)
+
+    def text(self, place: int) -> list[int]:
+        """The words of a text in order, as far as order is compared."""
+        start, end = self.holds.indptr[place : place + 2].tolist()
+        found: list[int] = self.said[start : min(end, start + ORDERED)].tolist()
+        return found
 
 
 def similarity(one: str, other: str) -> float:
     """Share of the words that two texts have in common, as `pairs` measures it; 0 where a text has no words."""
-    bags = set(codes(one)), set(codes(other))
-    shared, first, second = (
-        worth_of(np.array(list(bag), dtype=np.uint64)).sum(axis=0, keepdims=True) for bag in (bags[0] & bags[1], *bags)
-    )
-    return float(share_of(shared, np.maximum(first, second))[0])
+    said = [np.array(codes(text), dtype=np.uint64) for text in (one, other)]
+    shared, first, second = (worth_of(bag).sum(axis=0, keepdims=True) for bag in (np.intersect1d(*said), *said))
+    order = order_of(*(hash_of(words[:ORDERED]).tolist() for words in said))
+    return min(float(share_of(shared, np.maximum(first, second))[0]), order)
 
 
 def clusters(
@@ -166,8 +214,8 @@ def pairs(
 ) -> Iterator[tuple[int, int, float]]:  # fmt: skip
     """(place, other place, similarity) of near-duplicates, ascending; the places are of `texts`, or of both.
 
-    Of texts with the same words only the first is paired with others. Where very many texts look alike, each is
-    compared with a few of them; once it has SOME partners before it, with none.
+    Of texts with the same words in the same order only the first is paired with others. Where very many texts look
+    alike, each is compared with a few of them; once it has SOME partners before it, with none.
 
     Args:
         others: where given, pairs are of a text and one of these.
@@ -212,7 +260,7 @@ def search(
         fresh = ~known(one, two)
         one, two = one[fresh], two[fresh]
         compared += np.bincount(two, minlength=len(compared))
-        share = bags.similarity(one, two)
+        share = bags.similarity(one, two, threshold)
         near = share >= threshold
         yield one[near], two[near], share[near]
         if progress:
@@ -220,13 +268,15 @@ def search(
 
 
 def without_repeats(bags: Bags, boundary: int | None, generator: np.random.Generator) -> tuple[Places, Places, Places]:
-    """(places that are compared, first place with the same words, its repetition); texts without words are left out.
+    """(places that are compared, first place with the same words in order, its repetition); texts without words go.
 
     From `boundary` on nothing is a repetition: each of the others is to be found.
     """
     places = np.flatnonzero(np.diff(bags.holds.indptr))
-    random = generator.integers(2**63, size=len(bags.worth), dtype=np.uint64)
-    key = np.add.reduceat(random[bags.holds.indices], bags.holds.indptr[places]) if len(places) else random[:0]
+    starts, sizes = bags.holds.indptr[places], np.diff(bags.holds.indptr)[places]
+    of_place = generator.integers(2**63, size=sizes.max(initial=0), dtype=np.uint64)  # in a text
+    hashes = bags.said * of_place[np.arange(len(bags.said)) - np.repeat(starts, sizes)]
+    key = np.add.reduceat(hashes, starts) if len(places) else hashes
     _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
     first = places[first[inverse]]
     repeated = (first < places) & (places < (len(bags.size) if boundary is None else boundary))
