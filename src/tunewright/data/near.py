@@ -170,9 +170,10 @@ class Bags:
 
 def similarity(one: str, other: str) -> float:
     """Share of the words that two texts have in common, as `pairs` measures it; 0 where a text has no words."""
-    said = [np.array(codes(text), dtype=np.uint64) for text in (one, other)]
-    shared, first, second = (worth_of(bag).sum(axis=0, keepdims=True) for bag in (np.intersect1d(*said), *said))
-    order = order_of(*(hash_of(words[:ORDERED]).tolist() for words in said))
+    said, theirs = (np.array(codes(text), dtype=np.uint64) for text in (one, other))
+    bags = np.intersect1d(said, theirs), said, theirs
+    shared, first, second = (worth_of(bag).sum(axis=0, keepdims=True) for bag in bags)
+    order = order_of(hash_of(said[:ORDERED]).tolist(), hash_of(theirs[:ORDERED]).tolist())
     return min(float(share_of(shared, np.maximum(first, second))[0]), order)
 
 
