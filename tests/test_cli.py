@@ -144,6 +144,7 @@ def test_train_prints_one_json_object_and_nothing_else(call, home):
 
 def test_train_tells_people_scores_examples_and_where_to_go_on(call):
     arguments = ["--model", "bert", "--out", "told", "--test", "inbox.csv", "training.max_steps=1"]
+    arguments.append("data.allow=[leakage]")
     code, out, error = call("train", "inbox.csv", *arguments)
     assert code == 0, error
     for part in ("validation", "test", "accuracy", "predicted", "told/report.html", "tunewright predict told"):
@@ -156,7 +157,7 @@ def test_flags_are_the_settings_they_name(call, home):
     arguments = [
         "--test", "inbox.csv", "--validation", "inbox.csv", "--text", "text", "--label", "topic", "--header",
         "--label-names", "names.txt", "--strategy", "lora", "--model", "bert", "--task", "sequence_classification",
-        "--out", "flags", "--merge", "training.max_steps=1", "strategy.r=2",
+        "--out", "flags", "--merge", "training.max_steps=1", "strategy.r=2", "data.allow=[leakage]",
     ]  # fmt: skip
     code, _, error = call("train", "inbox.csv", *arguments)
     assert code == 0, error

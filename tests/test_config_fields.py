@@ -244,7 +244,7 @@ def a_change(name: str) -> str:
     return next(item for item in SHOWN[f"training.{name}"].changed if item.startswith(f"training.{name}"))
 
 
-@pytest.mark.parametrize("name", sorted(set(TrainingConfig.model_fields) - {"seed"}))
+@pytest.mark.parametrize("name", sorted(set(TrainingConfig.model_fields) - {"seed", "balance"}))
 def test_settings_of_the_loop_are_refused_where_a_solver_takes_its_place(ended, name):  # C1
     with pytest.raises(TunewrightError, match=f"training.{name}: has no effect.*feature_extraction"):
         ended(*HEAD, a_change(name))

@@ -94,9 +94,10 @@ def shift(facts: Record) -> Markup:
     rows = [shift_row(name, found) for name, found in known.items()]
     title = "Is it the same kind of text as train?"
     sheet = page.table(title, ["file", "AUC (interval)", "new words (within train)"], rows)
-    told = [f"{name} by {', '.join(found['classifier']['words']['other'][:8])}" for name, found in known.items()]
-    note = "AUC of a classifier that tells it from train: 0.5 is no difference. Words that tell: "
-    return page.card(title, sheet, element("p", f"{note}{'; '.join(told)}.", class_="note"))
+    notes = ["AUC of a classifier that tells it from train: 0.5 is no difference."]
+    words = {name: found["classifier"].get("words", {}).get("other", [])[:8] for name, found in known.items()}
+    notes += [f"Words that tell {name}: {', '.join(told)}." for name, told in words.items() if told]
+    return page.card(title, sheet, element("p", " ".join(notes), class_="note"))
 
 
 def shift_row(name: str, found: Record) -> list[object]:

@@ -17,6 +17,7 @@ from ..row import Row
 from .base import Check, Notebook
 
 WORD = re.compile(r"\w+")
+ENCODED = 200  # rows of train from which on an encoder is worth loading: words tell as much of fewer
 CHANCE = 1e-3  # p from which on a difference may be chance, however large it is
 REMEDY = "find out what differs; train on rows like those that will be served, or split anew"
 
@@ -122,7 +123,7 @@ class Shift(Check):
         is_other = np.repeat([0, 1], [len(places) for places in draws])
         words, names = probe.word_features(texts)
         seen: list[Any] = [words]
-        if desk.encoder is not None:
+        if desk.encoder is not None and len(train) >= ENCODED:
             both = [desk.features(of)[places] for of, places in zip((desk.train, part), draws, strict=True)]
             seen.append(np.concatenate(both))
         show = lambda done, total: desk.progress(f"shift: {part.name}", done, total)  # noqa: E731
