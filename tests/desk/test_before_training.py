@@ -10,7 +10,10 @@ import pytest
 
 import tunewright as tw
 from tests.conftest import TOPICS, settings
+from tunewright.config import load
 from tunewright.errors import ConfigError, DataError
+from tunewright.run import train
+from tunewright.training.progress import Listener
 
 
 def write(path, rows) -> str:
@@ -76,6 +79,15 @@ def test_no_time_is_no_look(raw, tmp_path):
 
 def interrupted(*parts):
     raise KeyboardInterrupt
+
+
+def test_what_there_was_no_time_for_is_said(raw, tmp_path):
+    heard, listener = [], Listener()
+    listener.note = heard.append
+    train(load(raw("clean.csv", check_seconds=1e-9)), listener=listener)
+    (said,) = [text for text in heard if "no time to check" in text]
+    assert "duplicates" in said
+    assert "duplicates" in json.loads((tmp_path / "run/data.json").read_text())["checks"]["not_checked"]
 
 
 def test_a_resumed_run_does_not_look_again(raw, tmp_path, monkeypatch):

@@ -64,3 +64,8 @@ def tell(checked: Checked, listener: Listener) -> None:
             first = tally.shown[0]
             more = f" ({tally.count:,} findings of {rule})" if tally.count > 1 else f" ({rule})"
             listener.note(f"data: {first.message}{more}")
+    late = [item.kind for item in checked.outcomes if item.status == "stopped"]
+    if late:
+        listener.note(
+            f"data: no time to check {', '.join(late)}: raise data.check_seconds, or run tunewright data check"
+        )
