@@ -320,3 +320,17 @@ def test_rows_of_entities_can_be_dropped_and_nothing_else(tmp_path):
     assert kept == records[1:]
     with pytest.raises(DataError, match="only rows of sequence_classification"):
         repair(table_of(records), SPANS, "token_classification", (), fixes(tmp_path, "2,x,y"))
+
+
+def test_labels_written_as_numbers_stay_numbers_when_they_are_corrected_by_their_names(tmp_path):
+    names, several = ("no", "yes", "so"), Roles(("text",), ("label",), ",")
+    for old, correction, roles, new in (("0", "yes", SINGLE, "1"), ("0,2", "yes|so", several, "1,2")):
+        given = "|".join(names[int(part)] for part in old.split(","))
+        records, _ = repaired(
+            [{"text": "t", "label": old}],
+            [],
+            roles,
+            corrections=fixes(tmp_path, f"2,{given},{correction}"),
+            names=names,
+        )
+        assert records[0]["label"] == new

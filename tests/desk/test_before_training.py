@@ -109,6 +109,16 @@ def test_what_is_allowed_must_be_a_check(raw):
         tw.train(raw("known.csv", allow=["leekage"]), progress=False)
 
 
+def test_mended_data_are_looked_at_again_with_resume_too(raw, home, tmp_path):
+    made = raw("known.csv")
+    made["data"]["test"] = str(tmp_path / "test.csv")
+    (tmp_path / "test.csv").write_text((home / "known.csv").read_text())
+    with pytest.raises(DataError, match="severe"):
+        tw.train(made, progress=False)
+    (tmp_path / "test.csv").write_text((home / "clean.csv").read_text())
+    assert "clean" not in tw.train(made, resume=True, progress=False).metrics
+
+
 def test_repeats_in_a_split_made_by_us_are_told_but_stop_nobody(raw, home, tmp_path):
     with open(home / "train.csv", encoding="utf-8") as file:
         rows = list(csv.reader(file))[1:]

@@ -13,7 +13,7 @@ from tunewright.data.checks import base
 from tunewright.data.checks.base import Check
 from tunewright.desk import checking
 from tunewright.desk.checking import chosen, known_rules, read_checked, refuse_severe, run_checks
-from tunewright.errors import ConfigError, DataError
+from tunewright.errors import ConfigError, DataError, RunDirectoryError
 from tunewright.tasks.base import Task
 
 ROWS = [{"text": f"parcel {number}", "label": "ab"[number % 2]} for number in range(20)]
@@ -92,7 +92,9 @@ def test_a_million_findings_of_one_rule_are_counted_not_kept(monkeypatch, tmp_pa
 @pytest.mark.parametrize("allowed", ["severe", "severe.all"])
 def test_severe_findings_are_refused_unless_allowed_by_name(monkeypatch, tmp_path, allowed):
     checked, _ = ask(monkeypatch, tmp_path, Severe(kind="severe"), Finds(kind="finds"))
-    with pytest.raises(DataError, match=r"severe\.all: row parcel 0 \(20 in all\).*data\.allow=\[severe\.all\]"):
+    with pytest.raises(
+        DataError, match=r"(?s)severe\.all: train, row 2: row parcel 0 \(20 in all\).*data\.allow=\[severe\.all\]"
+    ):
         refuse_severe(checked, ["finds.all"], "inbox.csv")
     refuse_severe(checked, [allowed], "inbox.csv")
 
@@ -106,6 +108,18 @@ def test_a_file_that_cannot_be_written_leaves_no_half_of_it(monkeypatch, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         ask(monkeypatch, tmp_path, Fails(kind="fails"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_suspects_of_an_earlier_look_do_not_stay(monkeypatch, tmp_path):
+    (tmp_path / "suspects.csv").write_text("row,split,text,given,expected,probability,correction\n")
+    ask(monkeypatch, tmp_path, Finds(kind="finds"))
+    assert not (tmp_path / "suspects.csv").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunDirectoryError, match="file: cannot be made"):
+        ask(monkeypatch, tmp_path / "file", Finds(kind="finds"))
 
 
 @pytest.mark.parametrize("task", members(Task))

@@ -112,9 +112,19 @@ def known_labels(table: Table, roles: Roles, names: Sequence[str] | None) -> set
     return {name for index in range(len(table.rows)) for name in given_labels(table, index, roles, names)}
 
 
+def numbers_of(record: Record, roles: Roles) -> list[str]:
+    """A cell's labels as they stand there, which are numbers where a file of names goes with it."""
+    cell = record[roles.label[0]]
+    parts = cell if isinstance(cell, list) else str(cell).split(roles.delimiter) if roles.delimiter else [cell]
+    return [str(part).strip() for part in parts]
+
+
 def corrected(table: Table, index: int, record: Record, roles: Roles, text: str, names: Sequence[str] | None) -> Record:
     """A record with another label, written as the file writes its labels."""
     parts = parts_of(text, table, index, roles)
+    if names and not isinstance(record[roles.label[0]], int) and all(map(str.isdigit, numbers_of(record, roles))):
+        parts = tuple(str(list(names).index(part)) if part in names else part for part in parts)
+        text = "".join(parts) if len(parts) == 1 else text
     if len(roles.label) > 1:
         kinds = {name: type(record[name]) for name in roles.label}
         return record | {

@@ -38,6 +38,7 @@ def check_first(
             refuse_severe(checked, config.data.allow, config.data.train)
         except DataError as error:
             fault = error
+            (run / CHECKS).unlink(missing_ok=True)  # the next try, with --resume too, looks again
     if accelerator.num_processes > 1:
         from accelerate.utils import broadcast_object_list
 
@@ -63,7 +64,7 @@ def tell(checked: Checked, listener: Listener) -> None:
         if tally.severity != "note":
             first = tally.shown[0]
             more = f" ({tally.count:,} findings of {rule})" if tally.count > 1 else f" ({rule})"
-            listener.note(f"data: {first.message}{more}")
+            listener.note(f"data: {first.placed}{more}")
     late = [item.kind for item in checked.outcomes if item.status == "stopped"]
     if late:
         listener.note(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,7 @@ from typing import Any, Literal
 from ..component import members
 from ..data.checks.base import Check, Finding, Notebook, Tally
 from ..data.desk import Desk, TimeIsUp
-from ..errors import ConfigError, DataError, suggest
+from ..errors import ConfigError, DataError, RunDirectoryError, suggest
 from ..files import finite, read_json, write_json, write_text
 
 FINDINGS, CHECKS, SUSPECTS = "findings.jsonl", "checks.json", "suspects.csv"
@@ -93,9 +94,13 @@ def run_checks(
         only: kinds of checks; all where empty.
         note: hears of every check that could not be asked or not be finished.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fix = "choose another --out"
+        raise RunDirectoryError(f"cannot be made: {error.strerror}", where=str(folder), fix=fix) from None
     outcomes = []
-    beside = folder / f".{FINDINGS}.tmp"
+    beside = folder / f".{FINDINGS}.{os.getpid()}.tmp"
     try:
         with open(beside, "w", encoding="utf-8") as file:
             notebook = Notebook(file)
@@ -152,6 +157,7 @@ def write_suspects(desk: Desk, folder: Path) -> None:
     """suspects.csv: likely wrong labels, the likeliest first, with an empty column for the right one."""
     found = [item for item in read_findings(folder) if item.rule.startswith("label_noise.") and item.row is not None]
     if not found:
+        (folder / SUSPECTS).unlink(missing_ok=True)  # of an earlier look, perhaps at another file
         return
     wanted = {(item.split, item.row) for item in found}
     texts = {
@@ -181,7 +187,7 @@ def refuse_severe(checked: Checked, allowed: Sequence[str], where: str) -> None:
     if not severe:
         return
     lines = [
-        f"{rule}: {tally.shown[0].message} ({tally.count} in all); {tally.shown[0].remedy}" for rule, tally in severe
+        f"{rule}: {tally.shown[0].placed} ({tally.count} in all); {tally.shown[0].remedy}" for rule, tally in severe
     ]
     allow = ",".join(rule for rule, _ in severe)
     raise DataError("\n  ".join(["severe findings in the data", *lines]), where=where,

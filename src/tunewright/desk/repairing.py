@@ -44,4 +44,8 @@ def repair_first(
     changes = ", ".join(f"{number:,} {what}" for what, number in made.changed.items() if number) or "nothing to change"
     stepped_over = f"; {len(faults):,} faults of reading stepped over" if faults else ""
     listener.note(f"{repaired}: {count:,} of {len(table.rows):,} rows; {changes}{stepped_over}")
-    return config.model_copy(update={"data": data.model_copy(update={"train": str(repaired)})})
+    # What had no header has one now; the columns keep the names that they were given in reading.
+    changes_of_data = {"train": str(repaired), "header": None if data.header is None else True, "text": roles.text}
+    if roles.label:
+        changes_of_data |= {"label": roles.label, "label_delimiter": roles.delimiter}
+    return config.model_copy(update={"data": data.model_copy(update=changes_of_data)})

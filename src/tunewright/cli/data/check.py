@@ -115,9 +115,8 @@ def table(checked: Any) -> None:
     found = Table("rule", "found", "what, and what to do", show_lines=True)
     for rule, tally in by_severity(checked.tallies):
         first = tally.shown[0]
-        place = f"{first.split}, row {first.row}: " if first.row is not None else f"{first.split}: "
         colour = COLOURS[tally.severity]
-        what = f"{escape(cut(place + first.message, WIDTH))}\n[dim]{escape(cut(first.remedy, WIDTH))}[/]"
+        what = f"{escape(cut(first.placed, WIDTH))}\n[dim]{escape(cut(first.remedy, WIDTH))}[/]"
         found.add_row(f"[{colour}]{tally.severity}[/]\n{escape(rule)}", f"{tally.count:,}", what)
     found.columns[0].overflow = "fold"
     out = console()

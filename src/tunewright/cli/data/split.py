@@ -9,6 +9,7 @@ Example: tunewright data split inbox.csv --kind grouped --column customer --near
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,5 +80,6 @@ def show(manifest: dict[str, Any], folder: Path, as_json: bool) -> None:
     out.print(f"manifest: {folder / 'manifest.json'}", markup=False, soft_wrap=True)
     files = {name: folder / part["file"] for name, part in manifest["parts"].items()}
     if "train" in files:
-        given = "".join(f" --{name} {files[name]}" for name in ("validation", "test") if name in files)
-        out.print(f"train:    tunewright train {files['train']}{given}", markup=False, soft_wrap=True)
+        given = [word for name in ("validation", "test") if name in files for word in (f"--{name}", str(files[name]))]
+        line = shlex.join(["tunewright", "train", str(files["train"]), *given])
+        out.print(f"train:    {line} (and the flags that say what the columns are)", markup=False, soft_wrap=True)

@@ -64,14 +64,14 @@ class Answers(Check):
     def look_at(self, row: Row, part: Part, notebook: Notebook) -> None:
         number, column = row.number, part.roles.text[0]
         if len(row.text[0].split()) < 2:
-            what = f"row {number}: the question is '{row.text[0]}'"
+            what = f"the question is '{row.text[0]}'"
             notebook.add("answers.short_question", "note", what, "write a whole question", part, number, column)
         size = max((len(text.split()) for _, text in row.label), default=0)
         if size > self.longest:
-            what, remedy = f"row {number}: an answer of {size} words", "mark the shortest stretch that answers"
+            what, remedy = f"an answer of {size} words", "mark the shortest stretch that answers"
             notebook.add("answers.long", "note", what, remedy, part, number, words=size)
         if questions.FIRST_OF_SEVERAL in row.mended:
-            what = f"row {number}: the answer stands at several places of its context, the first is taken"
+            what = "the answer stands at several places of its context, the first is taken"
             notebook.add("answers.place_unknown", "warning", what, "give its answer_start", part, number)
 
     def look_at_places(self, places: Sequence[float], part: Part, notebook: Notebook) -> None:
@@ -100,7 +100,7 @@ def tell_unusable(part: Part, notebook: Notebook) -> None:
     """Of the rows that can't be read: answers that are nowhere in their context, questions that are empty."""
     question, answer = part.roles.text[0], part.roles.label[0]
     for number, reason in part.unusable:
-        what = f"row {number}: {reason}"
+        what = f"{reason}"
         if ABSENT in reason:
             remedy = "copy the answer from the context, letter by letter"
             notebook.add("answers.absent", "warning", what, remedy, part, number, answer)
@@ -112,7 +112,7 @@ def tell_moved(part: Part, row: Row, notebook: Notebook) -> Iterator[int]:
     """How far answers stand from where the file says."""
     column = part.roles.label[0]
     for given, found, text in moved(part, row):
-        what = f"row {row.number}: '{text[:40]}' is not at {given}, but at {found}"
+        what = f"'{text[:40]}' is not at {given}, but at {found}"
         remedy = "count characters of the context from 0, after all cleaning"
         notebook.add("answers.offset", "warning", what, remedy, part, row.number, column, given=given, found=found)
         yield found - given
@@ -138,7 +138,7 @@ def compare_with_known(row: Row, known: dict[int, tuple[int, frozenset[int]]], p
     number, others = known.setdefault(key, (row.number, answers))
     if answers.isdisjoint(others) and (answers or others):
         shown = row.text[0][:60]
-        what = f"row {row.number}: '{shown}' is asked of the same context as in row {number}, but answered otherwise"
+        what = f"'{shown}' is asked of the same context as in row {number}, but answered otherwise"
         remedy = "keep one, or give both rows all answers"
         notebook.add("answers.contradiction", "warning", what, remedy, part, row.number, other=number)
 
@@ -164,7 +164,7 @@ def look_through_windows(desk: Desk, part: Part, notebook: Notebook) -> dict[str
                 tell_outside(row, len(encoded.windows), desk.max_length, part, notebook)
             elif faults:
                 counts["cut_token"] += 1
-                what = f"row {row.number}: the answer '{row.label[0][1][:40]}' begins or ends inside a token"
+                what = f"the answer '{row.label[0][1][:40]}' begins or ends inside a token"
                 remedy = "check where it begins and ends; what can be answered is the whole token"
                 notebook.add("answers.cut_token", "note", what, remedy, part, row.number)
     return dict(counts)
@@ -172,6 +172,6 @@ def look_through_windows(desk: Desk, part: Part, notebook: Notebook) -> dict[str
 
 def tell_outside(row: Row, num_windows: int, max_length: int, part: Part, notebook: Notebook) -> None:
     shown = row.label[0][1]
-    what = f"row {row.number}: none of {num_windows} windows of {max_length} tokens holds the answer '{shown[:40]}'"
+    what = f"none of {num_windows} windows of {max_length} tokens holds the answer '{shown[:40]}'"
     remedy = "raise data.max_length or task.window_overlap"
     notebook.add("answers.outside_windows", "warning", what, remedy, part, row.number, windows=num_windows)

@@ -44,6 +44,11 @@ class Finding:
     column: str | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def placed(self) -> str:
+        """The message behind the place that it speaks of."""
+        return f"{self.split}{'' if self.row is None else f', row {self.row}'}: {self.message}"
+
 
 @dataclass
 class Tally:
@@ -94,7 +99,7 @@ class Check(Component):
     home: ClassVar[str] = "data.checks"
     title: ClassVar[str]  # a few words for tables
     tasks: ClassVar[tuple[str, ...]] = ()  # kinds of tasks that it is for; empty: all
-    cost: ClassVar[int] = 1  # 0: one quick pass; 1: several passes; 2: needs features of the encoder. Run in this order
+    cost: ClassVar[int] = 1  # 0: one quick pass; 1: several passes; 2: features; 3: slow. Asked in this order
 
     def cannot(self, desk: Desk) -> str | None:
         """Why this can't be asked here (no test split, too few rows, no encoder), in words; None where it can.

@@ -164,13 +164,21 @@ class Duplicates(Check):
             left = drawn(desk, np.unique(first_alike(own.normalised)), room(desk))
             facts[part.name]["rows_compared"] = len(left)
             partners = {at: at_first for at, (at_first, _) in best_partners(desk, part, left).items()}
-            self.tell(part, own, "near", partners, notebook)
+            self.tell(part, own, "near", partners, notebook, None if desk.task.kind in CLASSIFIED else "note")
 
-    def tell(self, part: Part, own: Prints, rule: str, first: dict[int, int], notebook: Notebook) -> None:
-        """Writes down each repetition, and how many there are."""
+    def tell(
+        self,
+        part: Part,
+        own: Prints,
+        rule: str,
+        first: dict[int, int],
+        notebook: Notebook,
+        most: Severity | None = None,
+    ) -> None:
+        """Writes down each repetition, and how many there are; not worse than `most`."""
         count, total = len(first), len(own.numbers)
         notebook.facts["duplicates"]["parts"][part.name][rule] = count
-        severity: Severity = "warning" if count >= max(FEW, self.share * total) else "note"
+        severity: Severity = most or ("warning" if count >= max(FEW, self.share * total) else "note")
         same = {"exact": "says the same as", "normalised": "differs only in case or punctuation from"}
         for place, at_first in first.items():
             other = int(own.numbers[at_first])

@@ -28,7 +28,7 @@ class EnoughData(Check):
 
     title: ClassVar[str] = "enough data"
     tasks: ClassVar[tuple[str, ...]] = ("sequence_classification",)
-    cost: ClassVar[int] = 2
+    cost: ClassVar[int] = 3
 
     kind: Literal["enough_data"] = "enough_data"
     min_rows: int = Field(100, ge=50, description="of train; fewer make no curve")

@@ -70,10 +70,10 @@ class Entities(Check):
     def look_at_entity(self, part: Part, row: Row, pieces: list[str], kind: str, notebook: Notebook) -> None:
         shown = " ".join(pieces)
         if len(pieces) > self.longest:
-            what = f"row {row.number}: a {kind} of {len(pieces)} words, '{shown[:60]}...'"
+            what = f"a {kind} of {len(pieces)} words, '{shown[:60]}...'"
             notebook.add("entities.long", "note", what, "check where it ends", part, row.number, words=len(pieces))
         if len(pieces) > 1 and any(loose(pieces, at) for at in (0, -1)):
-            what = f"row {row.number}: the {kind} '{shown}' begins or ends with a punctuation mark"
+            what = f"the {kind} '{shown}' begins or ends with a punctuation mark"
             notebook.add("entities.border", "note", what, "leave the mark outside", part, row.number, entity=shown)
 
     def compare(self, desk: Desk, notebook: Notebook, form: str, types: dict[str, tuple[int, list[Place]]]) -> None:
@@ -130,7 +130,7 @@ def look_at_spelling(part: Part, row: Row, notebook: Notebook) -> None:
     if part.roles.form == words.AS_SPANS:
         look_at_spans(part, row, notebook)
     if words.NESTED in row.mended:
-        what = f"row {row.number}: two entities overlap; the longer is kept"
+        what = "two entities overlap; the longer is kept"
         notebook.add("entities.overlap", "warning", what, "mark each word once", part, row.number)
     if words.MENDED in row.mended:
         what, details = out_of_scheme(part, row)
@@ -142,12 +142,12 @@ def out_of_scheme(part: Part, row: Row) -> tuple[str, dict[str, Any]]:
     """The first tag that its scheme would have spelled otherwise."""
     cell, scheme = cell_of(part, row), part.roles.form
     if scheme == words.NUMBERED or not isinstance(cell, list):
-        return f"row {row.number}: tags break their scheme", {}
+        return "tags break their scheme", {}
     expected = tagging.tags_of(row.label, len(cell), scheme)
     both = zip(map(str, cell), expected, strict=True)
     wrong = [at for at, pair in enumerate(both) if tagging.parse(pair[0]) != tagging.parse(pair[1])]
     first, word = wrong[0], words.pieces(row)[wrong[0]]
-    what = f"row {row.number}: word {first + 1}, '{word}', has {cell[first]}, where {scheme} has {expected[first]}"
+    what = f"word {first + 1}, '{word}', has {cell[first]}, where {scheme} has {expected[first]}"
     return what, {"word": first + 1, "tag": cell[first], "expected": expected[first], "wrong": len(wrong)}
 
 
@@ -165,11 +165,11 @@ def look_at_spans(part: Part, row: Row, notebook: Notebook) -> None:
         bare_start = start + len(given) - len(given.lstrip())
         bare_end = end - len(given) + len(given.rstrip())
         if bare_start not in starts or bare_end not in ends:
-            what = f"row {number}: the {kind} '{given}' at {start} to {end} cuts a word; it is widened"
+            what = f"the {kind} '{given}' at {start} to {end} cuts a word; it is widened"
             notebook.add("entities.cut_word", "warning", what, "move its ends to the borders of words", part, number,
                          start=start, end=end)  # fmt: skip
         if given != given.strip():
-            what = f"row {number}: the {kind} '{given}' begins or ends with a blank"
+            what = f"the {kind} '{given}' begins or ends with a blank"
             notebook.add("entities.border", "note", what, "leave the blank outside", part, number, entity=given)
 
 

@@ -85,19 +85,19 @@ class Instructions(Check):
     def look_at(self, row: Row, answer: str, prompt: str, copying: Any, part: Part, notebook: Notebook) -> None:
         number = row.number
         if not any(sign.isalnum() for sign in answer):
-            what = f"row {number}: the answer is '{row.label[:20]}'"
+            what = f"the answer is '{row.label[:20]}'"
             notebook.add("instructions.near_empty", "warning", what, "answer, or drop the row", part, number)
         elif copies(prompt, answer, self.copied):
-            what = f"row {number}: the answer copies the prompt: '{row.label[:60]}'"
+            what = f"the answer copies the prompt: '{' '.join(row.label[:60].split())}'"
             notebook.add("instructions.copy", copying, what, "write the answer alone", part, number)
         if REFUSAL.search(row.label[:OPENING]):
-            what = f"row {number}: a refusal: '{row.label[:60]}'"
+            what = f"a refusal: '{' '.join(row.label[:60].split())}'"
             remedy = "keep it only if the model shall refuse such prompts"
             notebook.add("instructions.refusal", "note", what, remedy, part, number)
         trigrams = list(zip(*(answer.split()[at:] for at in range(3)), strict=False))
         if len(trigrams) >= 30 and len(set(trigrams)) < self.distinct_trigrams * len(trigrams):
             share = len(set(trigrams)) / len(trigrams)
-            what = f"row {number}: the answer goes in circles ({share:.0%} of its word triples are distinct)"
+            what = f"the answer goes in circles ({share:.0%} of its word triples are distinct)"
             notebook.add("instructions.repetitive", "warning", what, "cut the repetition", part, number, share=share)
 
     def tell_cut(self, cut: Sequence[tuple[int, str]], long: int, part: Part, notebook: Notebook) -> None:
@@ -106,10 +106,10 @@ class Instructions(Check):
             return
         for number, tail in cut:
             if DANGLING.search(tail):
-                what = f"row {number}: the answer breaks off: '...{tail}'"
+                what = f"the answer breaks off: '...{tail}'"
                 notebook.add("instructions.cut_off", "warning", what, "finish it, or drop the row", part, number)
                 continue
-            what = f"row {number}: the answer ends without a mark, unlike most: '...{tail}'"
+            what = f"the answer ends without a mark, unlike most: '...{tail}'"
             notebook.add("instructions.no_mark", "note", what, "check that it is whole", part, number)
 
     def tell_same(self, answers: Hashes, pairs: Hashes, numbers: Sequence[int], part: Part, notebook: Notebook) -> None:
@@ -119,7 +119,7 @@ class Instructions(Check):
         often = np.flatnonzero(counts >= max(self.same_answer, len(part.rows) / 100))
         for at in sorted(often, key=lambda at: (-counts[at], first[at]))[:100]:
             number, count = numbers[distinct[first[at]]], int(counts[at])
-            what = f"row {number}: {count} prompts have this answer, word for word"
+            what = f"{count} prompts have this answer, word for word"
             remedy = "keep a few, or answer each prompt by itself"
             notebook.add("instructions.same_answer", "warning", what, remedy, part, number, prompts=count)
 
@@ -128,7 +128,7 @@ def tell_unusable(part: Part, notebook: Notebook) -> None:
     """Of the rows that can't be read: empty answers, and turns out of order."""
     empty = tuple(f"column {name!r} is empty" for name in part.roles.label)
     for number, reason in part.unusable:
-        what = f"row {number}: {reason}"
+        what = f"{reason}"
         if reason.startswith(("there is no answer", *empty)):
             notebook.add("instructions.empty", "warning", what, "answer, or drop the row", part, number)
         elif any(phrase in reason for phrase in TURNS):
@@ -141,7 +141,7 @@ def look_at_turns(row: Row, part: Part, notebook: Notebook) -> None:
     twice = next((role for role, after in pairwise(roles) if role == after != "tool"), None)
     if twice or (roles and roles[0] != "user"):
         what = f"two turns of the {twice} in a row" if twice else f"the {roles[0]} speaks first"
-        notebook.add("instructions.roles", "warning", f"row {row.number}: {what}", ROLES, part, row.number)
+        notebook.add("instructions.roles", "warning", f"{what}", ROLES, part, row.number)
 
 
 def prompt_of(row: Row) -> tuple[str, ...]:
@@ -180,7 +180,7 @@ def look_at_lengths(desk: Desk, part: Part, notebook: Notebook) -> Any:
         for row, ids in zip(chunk, made, strict=True):
             if len(ids) > limit:
                 found += 1
-                what = f"row {row.number}: the answer alone has {len(ids):,} tokens; {limit:,} are read"
+                what = f"the answer alone has {len(ids):,} tokens; {limit:,} are read"
                 notebook.add("instructions.too_long", "warning", what, f"shorten it, or raise {setting}", part,
                              row.number, tokens=len(ids))  # fmt: skip
     return found

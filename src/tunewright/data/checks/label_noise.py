@@ -15,6 +15,7 @@ from ..probe import Floats, Ints
 from ..row import Row
 from .base import Check, Notebook
 
+RARE = 20  # rows with (or without) one of several labels, below which a probe knows nothing of it
 TOLD = 50  # suspects, and pairs of labels, in the facts
 EXCERPT = 120  # characters of a suspect's text in the facts
 ODDS = 1.5  # another label is at least so many times as likely; measured: docs/data_checks.md
@@ -122,6 +123,7 @@ def suspected(probabilities: Floats, targets: Ints) -> tuple[float, Ints]:
         each = [wrong_share(np.stack([1 - p, p], 1), t) for p, t in zip(probabilities.T, targets.T, strict=True)]
         share = float(np.mean(each))
         chosen = np.stack([doubtful(column, part) for column, part in zip(doubt.T, each, strict=True)], axis=1)
+        chosen &= (targets.sum(0) >= RARE) & (len(targets) - targets.sum(0) >= RARE)
     order = ranking(probabilities, targets)
     return share, order[chosen.ravel()[order]]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from .base import Check, Notebook, Severity
-from .duplicates import FEW, Hashes, Places, Prints, best_partners, drawn, prints, room
+from .duplicates import CLASSIFIED, FEW, Hashes, Places, Prints, best_partners, drawn, prints, room
 
 if TYPE_CHECKING:
     from ..desk import Desk, Part
@@ -70,9 +70,10 @@ class Leakage(Check):
             notebook.leaked[part.name] |= leaked
         near = self.near(desk, known, part, leaked, counts)
         counts["near"] = len(near)
-        if known.name == "train":
+        one_answer = desk.task.kind in CLASSIFIED  # prompts made from one template ask for different answers
+        if known.name == "train" and one_answer:
             notebook.leaked[part.name] |= set(near)
-        self.tell((known, theirs), (part, own), "near", near, "warning", notebook)
+        self.tell((known, theirs), (part, own), "near", near, "warning" if one_answer else "note", notebook)
 
     def severity(self, known: Part, part: Part, count: int) -> Severity:
         """What validation knows of the test chose no weights, and a split made by us is not the person's fault."""

@@ -51,7 +51,7 @@ class Preferences(Check):
             chosen, rejected = (normalised((said(side),)) for side in (row.label.chosen, row.label.rejected))
             prompt = normalised(tuple(turn["content"] for turn in row.dialogue.messages)) if row.dialogue else ""
             if chosen == rejected:
-                what = f"row {row.number}: chosen and rejected differ in case and blanks alone"
+                what = "chosen and rejected differ in case and blanks alone"
                 notebook.add("preferences.equal", "warning", what, "drop the row", part, row.number)
                 continue
             if place in sampled:
@@ -62,7 +62,7 @@ class Preferences(Check):
             ratios.append(math.log((len(chosen) + 1) / (len(rejected) + 1)))
         for place, other in contradictions(np.array(first), np.array(second)):
             number, known = numbers[place], numbers[other]
-            what = f"row {number}: prefers what row {known} rejects, and the other way round"
+            what = f"prefers what row {known} rejects, and the other way round"
             remedy = "keep the pair that is right, or neither"
             notebook.add("preferences.contradiction", "warning", what, remedy, part, number, other=known)
         return self.length_bias(ratios, part, notebook)
@@ -71,10 +71,10 @@ class Preferences(Check):
         number = row.number
         for name, answer in zip(part.roles.label, (chosen, rejected), strict=True):
             if not any(sign.isalnum() for sign in answer):
-                what = f"row {number}: the answer in column {name!r} is '{answer[:20]}'"
+                what = f"the answer in column {name!r} is '{answer[:20]}'"
                 notebook.add("preferences.near_empty", "warning", what, "write it, or drop the row", part, number, name)
         if is_similar(chosen, rejected, self.similar):
-            what = f"row {row.number}: chosen and rejected are nearly the same: '{chosen[:60]}'"
+            what = f"chosen and rejected are nearly the same: '{chosen[:60]}'"
             notebook.add("preferences.near_equal", "note", what, "keep it only if that small difference is meant", part,
                          row.number)  # fmt: skip
 
@@ -110,7 +110,7 @@ def tell_unusable(part: Part, notebook: Notebook) -> None:
             rule, remedy = "prompt_differs", "give both sides the same turns up to the answer"
         else:
             continue
-        notebook.add(f"preferences.{rule}", "warning", f"row {number}: {reason}", remedy, part, number)
+        notebook.add(f"preferences.{rule}", "warning", f"{reason}", remedy, part, number)
 
 
 def contradictions(first: NDArray[np.int64], second: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
