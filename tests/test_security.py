@@ -314,7 +314,7 @@ def test_names_with_metacharacters_are_inert(tmp_path, tiny, monkeypatch, capsys
         text = text.replace(f",{plain}\n", f',"{odd}"\n')
     data.write_text(text)
     odd_model = shutil.copytree(tiny, tmp_path / f"model {ODD}")
-    training = ["training.max_steps=2", "training.batch_size=8", "training.precision=fp32"]
+    training = ["training.max_steps=2", "training.batch_size=8", "training.precision=fp32", "data.allow=[leakage]"]
     run = f"x[/red]/run {ODD}"  # a closing tag to whoever takes it for markup
     cli.add_verbs()
     assert cli.run(["train", data.name, "--model", odd_model.name, "--out", run, "--test", data.name, *training]) == 0
