@@ -148,3 +148,11 @@ def test_the_interval_of_a_share_is_the_binomials():
     assert found["low"] == pytest.approx(0.75 - spread, abs=0.01)
     assert found["high"] == pytest.approx(0.75 + spread, abs=0.01)
     assert found == folds.intervals(lines, 0)["accuracy"]
+
+
+def test_repeats_in_the_file_stop_no_fold_and_are_left_out_of_its_clean_scores(raw, place, tmp_path):
+    header, *rows = (place / "inbox.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "twice.csv").write_text("".join([header, *rows, *rows]))
+    made = {**raw, "data": {"train": str(tmp_path / "twice.csv"), "validation_share": 0}, "out": str(tmp_path / "run")}
+    runs = tw.cross_validate(made, folds=2, progress=False).runs
+    assert all(one.metrics["clean"]["test"]["left_out"] >= 5 for one in runs)

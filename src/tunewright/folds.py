@@ -115,6 +115,7 @@ def config_of(config: RunConfig, manifest: dict[str, Any], out: Path, fold: int)
         "text": tuple(manifest["text"]) or None,
         "label": tuple(manifest["label"]) or None,
         "label_delimiter": manifest["label_delimiter"],
+        "allow": (*data.allow, "leakage"),  # folds of our own making: repeats are told, and left out of clean scores
     }
     return config.model_copy(update={"data": data.model_copy(update=update), "out": str(out / f"fold-{fold}")})
 
