@@ -73,7 +73,7 @@ class Shift(Check):
         test = ks_2samp(first, second, method="asymp")
         medians = [float(np.median(lengths)) for lengths in (first, second)]
         if test.statistic > self.length and test.pvalue < CHANCE:
-            what = f"{part.name}: texts of {medians[1]:,.0f} {unit} in the median, of {medians[0]:,.0f} in train"
+            what = f"texts of {medians[1]:,.0f} {unit} in the median, of {medians[0]:,.0f} in train"
             distance = float(test.statistic)
             notebook.add("shift.length", "warning", what, REMEDY, part, unit=unit, distance=distance, medians=medians)
         return {"distance": float(test.statistic), "p": float(test.pvalue), "medians": medians}
@@ -88,7 +88,7 @@ class Shift(Check):
         share, new = unseen(train, other)
         if share - own > self.unseen:
             top = ", ".join(f"'{word}'" for word, _ in new[:5])
-            what = f"{part.name}: {share:.1%} of its words are not in train ({own:.1%} within train): {top}"
+            what = f"{share:.1%} of its words are not in train ({own:.1%} within train): {top}"
             notebook.add("shift.vocabulary", "warning", what, REMEDY, part, share=share, within_train=own)
         return {"unseen": share, "within_train": own, "new_words": [[word, count] for word, count in new[:20]]}
 
@@ -108,9 +108,7 @@ class Shift(Check):
         largest = int(np.abs(shares[1] - shares[0]).argmax())
         if size > self.labels and p < CHANCE:
             before, after = shares[:, largest]
-            what = (
-                f"{part.name}: other shares of labels than in train: {names[largest]!r} {before:.1%}, now {after:.1%}"
-            )
+            what = f"other shares of labels than in train: {names[largest]!r} {before:.1%}, now {after:.1%}"
             notebook.add("shift.labels", "warning", what, REMEDY, part, effect=size, p=p, label=names[largest])
         return {"effect": size, "p": p, "most_changed": names[largest]}
 
@@ -133,7 +131,7 @@ class Shift(Check):
         if auc > self.auc and low > 0.5:
             facts["words"] = telling = telling_words(words, names, is_other)
             how = "strongly" if auc > self.strong_auc else "clearly"
-            what = f"{part.name} differs {how} from train: a classifier tells them apart with an AUC of {auc:.2f}"
+            what = f"differs {how} from train: a classifier tells them apart with an AUC of {auc:.2f}"
             what += f" ({low:.2f} to {high:.2f}); by {', '.join(map(repr, telling['other'][:5]))}"
             notebook.add("shift.classifier", "warning", what, REMEDY, part, auc=auc, low=low, high=high, words=telling)
         return facts
