@@ -93,8 +93,11 @@ def shift(facts: Record) -> Markup:
         return Markup("")
     rows = [shift_row(name, found) for name, found in known.items()]
     title = "Is it the same kind of text as train?"
-    sheet = page.table(title, ["file", "AUC (interval)", "new words (within train)"], rows)
-    notes = ["AUC of a classifier that tells it from train: 0.5 is no difference."]
+    sheet = page.table(title, ["file", "AUC (interval)", "new words"], rows)
+    within = next(iter(known.values()))["vocabulary"]["within_train"]
+    notes = [
+        f"AUC of a classifier that tells it from train: 0.5 is no difference. Within train {percent(within)} are new."
+    ]
     words = {name: found["classifier"].get("words", {}).get("other", [])[:8] for name, found in known.items()}
     notes += [f"Words that tell {name}: {', '.join(told)}." for name, told in words.items() if told]
     return page.card(title, sheet, element("p", " ".join(notes), class_="note"))
@@ -103,4 +106,4 @@ def shift(facts: Record) -> Markup:
 def shift_row(name: str, found: Record) -> list[object]:
     judged, words = found["classifier"], found["vocabulary"]
     auc = f"{judged['auc']:.2f} ({judged['low']:.2f} to {judged['high']:.2f})"
-    return [name, auc, f"{percent(words['unseen'])} ({percent(words['within_train'])})"]
+    return [name, auc, percent(words["unseen"])]

@@ -51,7 +51,7 @@ def rule_row(rule: Record) -> list[object]:
 
 
 def place(item: Record) -> str:
-    return f"{item['split']}, row {item['row']}: " if item.get("row") is not None else ""
+    return f"{item['split']}, row {item['row']}: " if item.get("row") is not None else f"{item['split']}: "
 
 
 def not_asked(found: Record) -> Markup:

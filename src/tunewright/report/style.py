@@ -69,6 +69,7 @@ tbody th { text-align: left; font-weight: 500; min-width: 8.5rem; overflow-wrap:
 #data tbody th { min-width: 5.75rem; }
 td { white-space: nowrap; }
 th.text, td.text { text-align: left; }
+#checks td.text { white-space: normal; overflow-wrap: break-word; }
 .line { display: block; white-space: normal; width: max-content; max-width: 10.5rem; margin-left: auto; }
 tr.weak th, tr.weak .measure { color: var(--bad-ink); font-weight: 640; }
 .measure { display: inline-grid; grid-template-columns: 3.2em minmax(3.5rem, 8rem); gap: 0.6em;
