@@ -38,6 +38,14 @@ class Auto(Splitter):
         return Stratified(near_duplicates=self.near_duplicates)
 
 
+def members(keys: Sequence[Hashable]) -> list[list[int]]:
+    """The rows of each key, in the order in which keys first come."""
+    found: dict[Hashable, list[int]] = defaultdict(list)
+    for row, key in enumerate(keys):
+        found[key].append(row)
+    return list(found.values())
+
+
 def by_stratum(strata: Sequence[Hashable], share: float, seed: int) -> tuple[list[int], list[int]]:
     """Takes `share` of the rows out, of every stratum alike.
 
@@ -52,17 +60,14 @@ def by_stratum(strata: Sequence[Hashable], share: float, seed: int) -> tuple[lis
         (kept, taken) row indices, each ascending.
     """
     generator = np.random.default_rng([seed, 20])
-    groups: dict[Hashable, list[int]] = defaultdict(list)
-    for row, stratum in enumerate(strata):
-        groups[stratum].append(row)
-    order = [[members[place] for place in generator.permutation(len(members))] for members in groups.values()]
-    wanted = [min(len(members) * share, len(members) - 1) for members in order]
+    order = [[rows[place] for place in generator.permutation(len(rows))] for rows in members(strata)]
+    wanted = [min(len(rows) * share, len(rows) - 1) for rows in order]
     quota = [int(amount) for amount in wanted]
-    missing = min(round(len(strata) * share), sum(len(members) - 1 for members in order)) - sum(quota)
+    missing = min(round(len(strata) * share), sum(len(rows) - 1 for rows in order)) - sum(quota)
     by_remainder = sorted(range(len(order)), key=lambda place: (quota[place] - wanted[place], place))
     for place in [place for place in by_remainder if quota[place] < len(order[place]) - 1][: max(missing, 0)]:
         quota[place] += 1
-    taken = sorted(row for members, amount in zip(order, quota, strict=True) for row in members[:amount])
+    taken = sorted(row for rows, amount in zip(order, quota, strict=True) for row in rows[:amount])
     chosen = set(taken)
     return [row for row in range(len(strata)) if row not in chosen], taken
 
@@ -74,10 +79,7 @@ def by_group(groups: Sequence[Hashable], share: float, seed: int) -> tuple[list[
         (kept, taken) row indices, each ascending.
     """
     generator = np.random.default_rng([seed, 22])
-    members: dict[Hashable, list[int]] = defaultdict(list)
-    for row, group in enumerate(groups):
-        members[group].append(row)
-    listed = list(members.values())
+    listed = members(groups)
     wanted, taken = share * len(groups), set[int]()
     for place in generator.permutation(len(listed))[: len(listed) - 1]:
         if len(taken) + len(listed[place]) / 2 <= wanted:
