@@ -167,7 +167,7 @@ def test_answers_in_columns_of_their_own_move_too():
     assert (row["answer"], row["start"]) == ("José", 10)
 
 
-UNFOLLOWED = [{"text": ["amp; B"], "answer_start": [3]}, {"text": ["B"], "answer_start": [0]}, 7]
+UNFOLLOWED = [{"text": ["amp; B"], "answer_start": [3]}, {"text": ["B"], "answer_start": [0]}, {"start": 3}, 7]
 
 
 @pytest.mark.parametrize("answers", UNFOLLOWED)
@@ -189,7 +189,7 @@ def test_tokens_stay_as_many_as_their_tags():
 VALUES = st.recursive(
     st.none()
     | st.integers(-3, 9)
-    | st.sampled_from(["&amp; x", "Ã©", '[{"role": 3}]', '{"text": 5}', "[1]", "", "a|A"]),
+    | st.sampled_from(["&amp; x", "Ã©", '[{"role": 3}]', '{"text": 5}', '{"start": 5}', "[x]", "[1]", "", "a|A"]),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(

@@ -104,9 +104,7 @@ def answers(table: Table, index: int, roles: Roles, context: str, mended: set[st
 
 def pairs(cell: Any, given: Any, table: Table, index: int, column: str) -> list[tuple[str, int | None]]:
     """(text, answer_start) of a cell in any of the forms that people use: SQuAD's, Hugging Face's, or a plain text."""
-    if isinstance(cell, str) and cell[:1] in "{[" and cell.strip()[-1:] in "}]":
-        with contextlib.suppress(ValueError):
-            cell = json.loads(cell)
+    cell = unwrapped(cell)
     if isinstance(cell, dict) and "text" in cell:
         texts = listed(cell["text"])
         starts = (listed(cell.get("answer_start")) if texts else []) or [None] * len(texts)
@@ -120,6 +118,14 @@ def pairs(cell: Any, given: Any, table: Table, index: int, column: str) -> list[
     else:
         cell = [] if is_missing(cell) else [(as_text(cell), given)]
     return [checked(text, start, table, index, column) for text, start in cell]
+
+
+def unwrapped(cell: Any) -> Any:
+    """What a cell holds that is JSON; any other as it is."""
+    if isinstance(cell, str) and cell[:1] in ("{", "[") and cell.strip()[-1:] in ("}", "]"):
+        with contextlib.suppress(ValueError):
+            return json.loads(cell)
+    return cell
 
 
 def listed(value: Any) -> list[Any]:

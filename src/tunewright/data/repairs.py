@@ -114,6 +114,9 @@ def with_answers(record: Record, roles: Roles, edits: Edits) -> Record | None:
     found = edits(context)
     if not found or not roles.label:
         return record
+    cell = questions.unwrapped(record[roles.label[0]])
+    if isinstance(cell, dict) and "text" not in cell:
+        return None  # no form that we know
     given = record[roles.label[1]] if len(roles.label) > 1 else None
     table = Table("", list(record), [record], [0], "")
     try:
@@ -124,7 +127,8 @@ def with_answers(record: Record, roles: Roles, edits: Edits) -> Record | None:
     answers = [answer_in(text, start, context, new, edits) for text, start in pairs]
     if None in answers:
         return None
-    return record | {roles.text[-1]: new} | rewritten(record[roles.label[0]], [item for item in answers if item], roles)
+    record = record | {roles.text[-1]: new}
+    return record | rewritten(record[roles.label[0]], [item for item in answers if item], roles) if answers else record
 
 
 def answer_in(text: str, start: int | None, context: str, new: str, edits: Edits) -> tuple[str, int | None] | None:
@@ -140,8 +144,8 @@ def answer_in(text: str, start: int | None, context: str, new: str, edits: Edits
 
 def rewritten(cell: Any, answers: Sequence[tuple[str, int | None]], roles: Roles) -> Record:
     """Answers in the form in which the cell gave them."""
-    if isinstance(cell, str) and cell[:1] in "{[" and cell.strip()[-1:] in "}]":
-        inner = rewritten(json.loads(cell), answers, roles)
+    if questions.unwrapped(cell) is not cell:
+        inner = rewritten(questions.unwrapped(cell), answers, roles)
         return {roles.label[0]: json.dumps(inner[roles.label[0]], ensure_ascii=False)}
     if isinstance(cell, dict):
         texts, starts = [text for text, _ in answers], [start for _, start in answers]
@@ -155,8 +159,6 @@ def rewritten(cell: Any, answers: Sequence[tuple[str, int | None]], roles: Roles
             for item, (text, start) in zip(cell, answers, strict=True)
         ]  # fmt: skip
         return {roles.label[0]: items}
-    if not answers:
-        return {}
     return {roles.label[0]: answers[0][0]} | ({roles.label[1]: answers[0][1]} if len(roles.label) > 1 else {})
 
 
