@@ -252,6 +252,7 @@ SHOWN = {
     "training.micro_batch_tokens": Shown(["training.micro_batch_tokens=20"], micro_batches, INSTRUCTED),
     "training.score_before": Shown(["training.score_before=true"], before),
     "training.precision": Shown(["training.precision=bf16"], weights),
+    "training.kernels": Shown(["training.kernels=plain"], weights),
     "training.seed": Shown(["training.seed=9"], weights),
     "training.schedule": Shown(["training.schedule=constant"], weights),
     "training.warmup": Shown(["training.warmup=2"], weights),

@@ -100,6 +100,9 @@ class TrainingConfig(Settings):
         "auto", description="tokens per forward pass, where rows are packed; the effective batch stays what it is"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: the fastest by a probe")
+    kernels: Literal["auto", "plain"] = Field(
+        "auto", description="auto: faster attention and dropout on a CPU; plain: torch's own"
+    )
     seed: int = Field(0, ge=0, lt=2**32, description="of new weights, the order of rows and dropout")
     schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="decay after the warm-up")
     warmup: float = Field(0.1, ge=0, description="below 1: a share of the steps; else a number of steps")

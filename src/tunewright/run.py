@@ -15,6 +15,7 @@ from .desk.before_training import check_first
 from .directory import METRICS, default_out, is_finished
 from .errors import CheckpointError, ModelError
 from .evaluation import scalars
+from .fast import speed_up
 from .files import read_json, write_json, write_text
 from .intake import take_in
 from .launch import choose_precision, make_accelerator, only_one_process, with_model, with_precision
@@ -145,7 +146,10 @@ def make_model(session: Session) -> nn.Module:
     if training.score_before:
         score_before(session, model.to(session.accelerator.device))
     model.requires_grad_(False)  # each strategy marks what trains
-    return session.strategy.apply(model, session.task).to(session.accelerator.device)
+    model = session.strategy.apply(model, session.task).to(session.accelerator.device)
+    if training.kernels == "auto":
+        speed_up(model, session.accelerator.device)
+    return model
 
 
 def score_before(session: Session, model: nn.Module) -> None:
