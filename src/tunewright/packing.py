@@ -149,6 +149,8 @@ def one(
     import torch
     import torch.nn.functional as functional
 
+    from .fast.attention import visible
+
     first, last, start, end = segment
     keys, values = key[:, :, first:last], value[:, :, first:last]
     if end > start:
@@ -158,12 +160,3 @@ def one(
     return functional.scaled_dot_product_attention(
         query[:, :, first:last], keys, values, attn_mask=mask, dropout_p=dropout, is_causal=plain, scale=scaling
     )
-
-
-def visible(own: int, before: int, window: int | None, device: Any) -> Tensor:
-    """(own, before + own) what each token of a segment sees: the prompt before it, and itself and what came so far."""
-    import torch
-
-    distance = torch.arange(own, device=device)[:, None] + before - torch.arange(before + own, device=device)[None]
-    seen = distance >= 0
-    return seen if window is None else seen & (distance < window)
