@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from ..fast.embedding import AdamW
+
 BETAS = (0.9, 0.999)  # AdamW's own (Loshchilov and Hutter 2019), as in the BERT and LoRA papers
 EPSILON = 1e-8
 
 
-def adamw(groups: Sequence[ParameterGroup]) -> torch.optim.AdamW:
+def adamw(groups: Sequence[ParameterGroup]) -> AdamW:
     """Fused AdamW over named groups; each keeps its peak rate in `peak`."""
-    import torch
+    from ..fast.embedding import AdamW
 
     made = [
         {
@@ -32,7 +34,7 @@ def adamw(groups: Sequence[ParameterGroup]) -> torch.optim.AdamW:
         }
         for group in groups
     ]
-    return torch.optim.AdamW(made, betas=BETAS, eps=EPSILON, fused=True)
+    return AdamW(made, betas=BETAS, eps=EPSILON, fused=True)
 
 
 def schedule_factor(step: int, total: int, warmup: float, schedule: str) -> float:
@@ -75,7 +77,15 @@ def clip(parameters: Sequence[Any], largest: float) -> Tensor:
     """() the gradient's norm before it was clipped to `largest` (0: not clipped)."""
     import torch
 
-    return torch.nn.utils.clip_grad_norm_(parameters, largest if largest > 0 else math.inf, foreach=True)
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.coalesce()
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    values = [gradient.values() if gradient.is_sparse else gradient for gradient in gradients]
+    norm = torch.nn.utils.get_total_norm(values, foreach=True)
+    if 0 < 0.999 * largest < norm:  # below it clip_grad_norm_ multiplies all of it by 1
+        torch.nn.utils.clip_grads_with_norm_(parameters, largest, norm)
+    return norm
 
 
 def state_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
