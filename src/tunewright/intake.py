@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,19 +15,24 @@ from .component import members
 from .config import DataConfig, RunConfig
 from .data import sources
 from .data.columns import Roles
+from .data.disk_rows import DiskRows
 from .data.labels import read_names
 from .data.splits.base import Splitter, Subject, joined, subset
 from .data.splits.by_time import read_times
 from .data.table import Table, is_missing, shown
 from .errors import ConfigError, DataError
+from .files import digest_of_all
 from .tasks.base import Row, Task
+from .tasks.lazy import LazyRows
+
+HELD = 2**28  # characters of rows that are held in memory, where they could stay on disk
 
 
 @dataclass(frozen=True)
 class Split:
     """The rows of one split, and where they came from: a table and what its columns are for."""
 
-    rows: list[Row]
+    rows: Sequence[Row]
     source: str
     sha256: str
     rows_in: int
@@ -33,15 +40,23 @@ class Split:
     table: Table
     roles: Roles
 
+    @cached_property
+    def content(self) -> str:
+        """Names what the rows say: texts, labels, words and turns."""
+        return digest_of_all((row.text, row.label, row.words, row.dialogue) for row in self.rows)
+
     def part(self, places: list[int]) -> Split:
         """Some of the rows; what was dropped stays with the split they were taken from."""
-        rows = [self.rows[place] for place in places]
-        return replace(self, rows=rows, rows_in=len(places), dropped=Counter())
+        return replace(self, rows=taken(self.rows, places), rows_in=len(places), dropped=Counter())
 
     def limited(self, places: list[int]) -> Split:
         """Some of the rows; the others are counted as dropped."""
         dropped = self.dropped + Counter({"over data.limit": len(self.rows) - len(places)})
-        return replace(self, rows=[self.rows[place] for place in places], dropped=dropped)
+        return replace(self, rows=taken(self.rows, places), dropped=dropped)
+
+
+def taken(rows: Sequence[Row], places: Sequence[int]) -> Sequence[Row]:
+    return rows.taken(places) if isinstance(rows, LazyRows) else [rows[place] for place in places]
 
 
 @dataclass(frozen=True)
@@ -121,21 +136,31 @@ def infer_task(table: Table) -> Task:
 def read_rows(
     table: Table, task: Task, roles: Roles, names: Any = None, on_bad_row: str = "error", labelled: bool = True
 ) -> Split:
-    """Every usable row; an unusable one is an error, or counted under its reason where `on_bad_row` is "drop"."""
-    rows, dropped = [], Counter[str]()
+    """Every usable row; an unusable one is an error, or counted under its reason where `on_bad_row` is "drop".
+
+    Once they have many characters, rows that lie on disk are left there, and read again as they are asked for.
+    """
+    rows, dropped, places, size = [], Counter[str](), array("q"), 0
     for index in range(len(table.rows)):
         row = task.read(table, index, roles, names, labelled)
         if isinstance(row, Row):
             rows.append(row)
+            places.append(index)
+            size += sum(map(len, row.text))
+            if size > HELD and isinstance(table.rows, DiskRows):
+                rows.clear()
             continue
         if on_bad_row == "error":
             fix = "fill it, or drop such rows (data.on_bad_row=drop)"
             raise DataError(row, where=table.where(index), fix=fix)
         dropped[row] += 1
-    if not rows:
+    if not places:
         reasons = "; ".join(f"{count} x {reason}" for reason, count in dropped.items())
         raise DataError(f"no row is usable: {reasons}", where=table.source, fix="fill the columns")
-    return Split(rows, table.source, table.sha256, len(table.rows), dropped, table, roles)
+    kept: Sequence[Row] = rows
+    if len(rows) < len(places):
+        kept = LazyRows(table, task, roles, names, labelled, np.array(places, dtype=np.int64))
+    return Split(kept, table.source, table.sha256, len(table.rows), dropped, table, roles)
 
 
 def hub_siblings(data: DataConfig, notes: list[str]) -> dict[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from .errors import ConfigError, DataError
 from .intake import Intake, Split
 from .models import Source, widths
 from .strategies.base import Scale, Strategy
+from .tasks import encoding
 from .tasks.base import Encoded, Task
 
 PACK_TOKENS = 8_192  # the same where rows are packed: there is no padding, and activations stay in the cache
@@ -29,8 +32,9 @@ def effective_task(task: Task, strategy: Strategy, source: Source) -> Task:
 
 
 def resolve(
-    config: RunConfig, run: Path, intake: Intake, task: Task, source: Source, tokenizer: Any
-) -> tuple[RunConfig, dict[str, Encoded]]:
+    config: RunConfig, run: Path, intake: Intake, task: Task, source: Source, tokenizer: Any,
+    show: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> tuple[RunConfig, dict[str, Encoded]]:  # fmt: skip
     """The configuration without a single `auto`, and the encoded splits.
 
     Raises:
@@ -43,7 +47,10 @@ def resolve(
         taken = f" ({virtual} of {positions} are virtual)" if virtual else ""
         fix = f"choose 4 to {positions - virtual if positions else 'more'}{taken}"
         raise ConfigError(f"{max_length} tokens", where="data.max_length", fix=fix)
-    encoded = {name: encode(task, split, tokenizer, max_length) for name, split in intake.splits.items()}
+    encoded = {
+        name: encode(task, split, source, tokenizer, max_length, partial(show, f"tokens of {name}"))
+        for name, split in intake.splits.items()
+    }
     for name, split in intake.splits.items():
         task.accept(encoded[name], split.source)
     examples = task.examples(encoded["train"])
@@ -61,10 +68,17 @@ def resolve(
     return config.model_copy(update={"task": task, "data": data, "training": training, "out": str(run)}), encoded
 
 
-def encode(task: Task, split: Split, tokenizer: Any, max_length: int) -> Encoded:
+def encode(
+    task: Task, split: Split, source: Source, tokenizer: Any, max_length: int, show: Callable[[int, int], None]
+) -> Encoded:
     """One split's features. Raises DataError of a row that a template refuses, naming the file too."""
+
+    def origin() -> dict[str, Any]:
+        made_by = [source.tokenizer_fingerprint, str(type(tokenizer)), tokenizer.chat_template]
+        return {"rows": split.content, "tokenizer": made_by}
+
     try:
-        return task.encode(split.rows, tokenizer, max_length)
+        return encoding.encode(task, split.rows, tokenizer, max_length, origin, show)
     except DataError as error:
         where = f"{split.source}, {error.where}" if error.where.startswith("row ") else error.where
         raise DataError(error.what, where=where, fix=error.fix) from None
@@ -77,13 +91,13 @@ def refuse_unread(config: RunConfig, task: Task, given: set[str]) -> None:
         given: the splits that have a file of their own.
     """
     unread: dict[str, str] = {}
-    if not task.packs and config.training.micro_batch_tokens not in ("auto", None):
-        unread["training.micro_batch_tokens"] = f"{task.kind} does not pack rows; use micro_batch_size"
     if config.strategy.solves(task):
         reason = f"{config.strategy.kind} solves for the head and has no loop"
         unread |= {f"training.{name}": reason for name in changed(config.training) - {"seed", "balance"}}
         if config.training.balance == "sampling":
             unread["training.balance"] = f"{config.strategy.kind} learns from all rows at once; take class_weights"
+    elif config.training.prefix_cache != "auto" and not config.strategy.frozen_bottom:
+        unread["training.prefix_cache"] = f"{config.strategy.kind} trains parts of every block"
     if config.training.balance != "none" and not hasattr(task, "balanced"):
         unread["training.balance"] = f"the rows of {task.kind} are of no classes"
     if config.data.header is not None and not re.search(r"\.(csv|tsv)(\.gz)?$", config.data.train.lower()):
@@ -128,12 +142,16 @@ def resolve_training(config: RunConfig, task: Task, scale: Scale, train: Encoded
         return training
     defaults = task.temper(config.strategy.defaults(scale))
     batch_size = defaults.batch_size if training.batch_size == "auto" else training.batch_size
-    longest = max(item.num_tokens for item in train.features)
-    fits = batch_size if task.packs else max(1, MICRO_TOKENS // longest)
-    micro = min(batch_size, fits) if training.micro_batch_size == "auto" else training.micro_batch_size
-    tokens = PACK_TOKENS if training.micro_batch_tokens in ("auto", None) else training.micro_batch_tokens
-    if micro > batch_size:
-        what = f"{micro} rows are more than the batch size of {batch_size}"
+    tokens = training.micro_batch_tokens
+    if tokens in ("auto", None):
+        tokens = PACK_TOKENS if task.packs else MICRO_TOKENS if training.batch_tokens else None
+    if training.batch_tokens:
+        batch_size = None
+    most = batch_size or len(train.features)
+    fits = most if tokens else max(1, MICRO_TOKENS // int(train.num_tokens.max()))
+    micro = min(most, fits) if training.micro_batch_size == "auto" else training.micro_batch_size
+    if micro > most:
+        what = f"{micro} rows are more than the batch size of {most}"
         raise ConfigError(what, where="training.micro_batch_size", fix="lower it, or raise training.batch_size")
     return training.model_copy(
         update={
@@ -141,9 +159,15 @@ def resolve_training(config: RunConfig, task: Task, scale: Scale, train: Encoded
             "learning_rate": defaults.learning_rate if training.learning_rate == "auto" else training.learning_rate,
             "batch_size": batch_size,
             "micro_batch_size": micro,
-            "micro_batch_tokens": tokens if task.packs else None,
+            "micro_batch_tokens": tokens,
         }
     )
+
+
+def is_sized(config: RunConfig, task: Task) -> bool:
+    """Whether the person says how large the micro-batches are."""
+    given = {config.training.micro_batch_tokens, None if task.packs else config.training.micro_batch_size}
+    return bool(given - {"auto", None})
 
 
 def resumed_precision(run: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -43,6 +44,7 @@ class Session:
     checked: Checked | None = None  # what was found in the data
     before: dict[str, Any] | None = None  # scores of the untuned model
     kept: tuple[int, list[Any]] | None = None  # step and validation outputs of the best evaluation
+    sized: bool = False  # whether the micro-batches' size was given, and is not ours to choose
 
     @property
     def strategy(self) -> Strategy:
@@ -61,7 +63,7 @@ class Session:
     def is_main(self) -> bool:
         return bool(self.accelerator.is_main_process)
 
-    def rows(self, split: str) -> list[Row]:
+    def rows(self, split: str) -> Sequence[Row]:
         return self.intake.splits[split].rows
 
     @cached_property
@@ -88,8 +90,10 @@ def tell(session: Session) -> None:
     session.listener.note(f"rows: {sizes}; {task.summary()}")
     if not session.solves:
         note = f" ({session.precision.note})" if session.precision.note else ""
+        tokens = training.batch_tokens
+        batch = f"{tokens} tokens a step" if tokens else f"batch size {training.batch_size}"
         session.listener.note(
-            f"{session.strategy.kind}: {training.epochs:g} epochs, batch size {training.batch_size}, learning rate "
+            f"{session.strategy.kind}: {training.epochs:g} epochs, {batch}, learning rate "
             f"{training.learning_rate:g}, {training.precision}{note}"
         )
     if training.balance != "none":
@@ -97,18 +101,16 @@ def tell(session: Session) -> None:
 
 
 def fingerprint(session: Session) -> dict[str, Any]:
-    """What must be the same for a run to be continued (R6). Where it is stored or how often saved may change."""
+    """What must be the same for a run to be continued (R6). Where it is stored, how often saved
+    and in how many parts a step is computed may change."""
     free = {"out", "data", "training"}
     settings = session.config.model_dump(mode="json")
     training = {
         f"training.{key}": value
         for key, value in settings["training"].items()
-        if key not in ("keep_checkpoints", "checkpoint_every")
+        if key not in ("keep_checkpoints", "checkpoint_every", "micro_batch_size", "micro_batch_tokens")
     }
-    rows = {
-        f"data.{name}": digest([(row.text, row.label, row.words, row.dialogue) for row in split.rows])[:16]
-        for name, split in session.intake.splits.items()
-    }
+    rows = {f"data.{name}": split.content[:16] for name, split in session.intake.splits.items()}
     template = {"template": digest(session.tokenizer.chat_template)[:16]} if not session.task.new_head else {}
     source = session.source
     origin = {"model weights": source.fingerprint[:16], "tokenizer": source.tokenizer_fingerprint[:16], **template}

@@ -44,9 +44,9 @@ def test_the_same_text_is_recognised_however_it_is_written(first, second, same):
 def test_an_entry_counts_rows_tokens_and_what_was_cut():
     task = SequenceClassification(labels=("a", "b"))
     rows = [Row(2, ("red blue green one",), "a"), Row(3, ("red",), "b"), Row(5, ("red blue one two three",), "a")]
-    features = task.encode(rows, make_tokenizer(), 5).features
-    dropped, faults = Counter({"column 'text' is empty": 2}), Counter({"answers that fit into no window": 1})
-    entry = ledger.entry("a.csv", "0f", 5, dropped, Counter("aba"), features, faults)
+    encoded = task.encode(rows, make_tokenizer(), 5)
+    dropped, mended = Counter({"column 'text' is empty": 2}), Counter({"answers that fit into no window": 1})
+    entry = ledger.entry("a.csv", "0f", 5, dropped, Counter("aba"), encoded, mended)
     assert entry == {
         **{"source": "a.csv", "sha256": "0f", "rows_in": 5, "rows_kept": 3},
         **{"dropped": {"column 'text' is empty": 2}, "truncated": 2, "tokens_cut": 3, "tokens": 13, "windows": 3},
@@ -56,8 +56,8 @@ def test_an_entry_counts_rows_tokens_and_what_was_cut():
 
 def test_windows_cut_nothing_and_are_counted():
     task = SequenceClassification(labels=("a", "b"), long_text="windows", window_overlap=1)
-    features = task.encode([Row(2, ("red blue green one two",), "a")], make_tokenizer(), 5).features
-    entry = ledger.entry("a.csv", "", 1, Counter(), Counter("a"), features)
+    encoded = task.encode([Row(2, ("red blue green one two",), "a")], make_tokenizer(), 5)
+    entry = ledger.entry("a.csv", "", 1, Counter(), Counter("a"), encoded)
     assert (entry["truncated"], entry["tokens_cut"], entry["windows"], entry["tokens"]) == (0, 0, 2, 10)
 
 

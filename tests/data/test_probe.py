@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 
@@ -121,3 +123,22 @@ def test_texts_without_common_words_do_no_harm(texts):
     features, names = probe.word_features(texts)
     assert features.shape == (len(texts), len(names))
     assert np.isfinite(probe.fit(features, np.arange(len(texts)) % 2, 2).probabilities(features)).all()
+
+
+@pytest.mark.parametrize("most", [5000, 60])
+def test_word_features_are_those_of_scikit_learn(monkeypatch, most):
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    generator = random.Random(0)
+    words = ["Parcel", "late", "été", "don't", "x1", *(f"w{place}" for place in range(40))]
+    texts = [(" ".join(generator.choices(words, k=generator.randint(0, 12))), "end.") for _ in range(60)]
+    monkeypatch.setattr(probe, "WORDS", most)
+    made, names = probe.word_features(texts)
+    theirs = TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2), token_pattern=r"\w+", dtype=np.float32,
+                             vocabulary=names)  # fmt: skip
+    expected = theirs.fit_transform([" ".join(text) for text in texts]) * probe.NORM
+    assert np.allclose(made.toarray(), expected.toarray(), atol=1e-4)
+    free = TfidfVectorizer(min_df=2, ngram_range=(1, 2), token_pattern=r"\w+", max_features=most)
+    counted = free.fit([" ".join(text) for text in texts]).get_feature_names_out()
+    assert len(names) == len(counted)
+    assert most < 5000 or names == list(counted)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunewright.data.sampler import by_length, epoch_steps, evenly, micro_batches
+from tunewright.data.sampler import by_length, epoch_steps, evenly, micro_batches, num_steps
 
 LENGTHS = st.lists(st.integers(1, 128), max_size=300)
 SIZES = st.integers(1, 40)
@@ -162,3 +162,135 @@ def test_a_large_class_comes_whole_over_some_epochs():
     classes = [0] * 90 + [1] * 10
     seen = {row for epoch in range(12) for row in evenly(classes, 0, epoch).tolist()}
     assert seen == set(range(100))
+
+
+# --- steps of about as many tokens --------------------------------------------------------------------------------
+
+
+def by_tokens(lengths: np.ndarray, tokens: int, seed: int = 0, epoch: int = 0):
+    return epoch_steps(lengths, None, seed, epoch, num_steps(lengths, None, tokens))
+
+
+@given(st.lists(st.integers(1, 128), min_size=1, max_size=200), st.integers(1, 3000), st.integers(0, 99))
+def test_steps_by_tokens_have_each_row_once_and_none_is_empty(lengths, tokens, seed):  # R5
+    for epoch in range(2):
+        steps = by_tokens(np.array(lengths), tokens, seed, epoch)
+        assert len(steps) == num_steps(lengths, None, tokens)  # the same in every epoch: a step's number tells both
+        assert sorted(np.concatenate(list(steps)).tolist()) == list(range(len(lengths)))
+        assert min(map(len, steps)) > 0
+
+
+def test_steps_by_tokens_have_about_so_many():
+    lengths = uneven(10_000)
+    found = np.array([lengths[rows].sum() for rows in by_tokens(lengths, 1000)])
+    assert abs(found.mean() / 1000 - 1) < 0.01
+    assert abs(found / 1000 - 1).max() < max(lengths) / 1000
+    assert found.std() < 50
+    assert len({len(rows) for rows in by_tokens(lengths, 1000)}) > 20  # few long rows, or many short ones
+
+
+@pytest.mark.parametrize("tokens", [600, 2400])
+def test_steps_by_tokens_are_hardly_padded(tokens):
+    lengths = uneven(20_000)
+    assert padding(lengths, by_tokens(lengths, tokens)) < 0.06
+
+
+def test_steps_by_tokens_are_of_drawn_rows_too():
+    lengths, classes = uneven(300), np.arange(300) % 10 == 0
+    count = num_steps(lengths, None, 400)
+    for epoch in range(3):
+        drawn = evenly(classes, 0, epoch)
+        steps = epoch_steps(lengths[drawn], None, 0, epoch, count)
+        assert (len(steps), sum(map(len, steps))) == (count, 300)
+
+
+CUTS = st.lists(st.tuples(st.integers(1, 60), st.integers(1, 4)), min_size=1, max_size=60)
+
+
+@given(CUTS, st.integers(1, 300), st.integers(1, 20), st.integers(1, 3))
+def test_micro_batches_stay_within_their_padded_tokens(rows, capacity, most, processes):  # N2
+    lengths, windows = (np.array(values) for values in zip(*rows, strict=True))
+    step, shares = np.arange(len(rows)), []
+    for process in range(processes):
+        found = micro_batches(step, lengths, most, process, processes, capacity, windows)
+        padded = [int(windows[part].sum() * lengths[part].max()) for part in found]
+        assert all(size <= capacity or len(part) == 1 for size, part in zip(padded, found, strict=True))
+        assert all(len(part) <= most for part in found)
+        for part, after in pairwise(found):  # none is smaller than need be
+            longer = np.append(part, after[0])
+            assert len(part) == most or windows[longer].sum() * lengths[longer].max() > capacity
+        shares += found
+    assert sorted(np.concatenate(shares).tolist()) == step.tolist()
+
+
+# --- the quality of the shuffle -------------------------------------------------------------------------------------
+
+HOW = {"rows": lambda lengths, epoch: epoch_steps(lengths, 16, 0, epoch),
+       "tokens": lambda lengths, epoch: by_tokens(lengths, 16 * int(lengths.mean()), 0, epoch)}  # fmt: skip
+
+
+def correlation(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+@pytest.fixture(params=HOW)
+def epochs(request) -> tuple[np.ndarray, list]:
+    """(lengths, the steps of 20 epochs); the rows of the file stand in the order of their lengths."""
+    lengths = np.sort(uneven(3000))
+    return lengths, [HOW[request.param](lengths, epoch) for epoch in range(20)]
+
+
+def test_when_a_row_comes_has_to_do_with_nothing(epochs):
+    lengths, found = epochs
+    labels = (np.arange(3000) < 900).astype(float)  # a file sorted by label
+    step_of = np.empty((len(found), 3000))
+    for epoch, steps in enumerate(found):
+        for number, rows in enumerate(steps):
+            step_of[epoch, rows] = number
+    for other in (np.arange(3000), lengths, labels):  # an epoch has few steps with the shortest rows
+        related = np.array([correlation(order, other) for order in step_of])
+        assert abs(related).max() < 0.4
+        assert abs(related.mean()) < 0.07
+
+
+def test_over_epochs_every_row_comes_early_and_late(epochs):
+    _, found = epochs
+    places = np.zeros((len(found), 3000))
+    for epoch, steps in enumerate(found):
+        for number, rows in enumerate(steps):
+            places[epoch, rows] = number / len(steps)
+    means = places.mean(0)
+    assert means.std() == pytest.approx(np.sqrt(1 / 12 / 20), rel=0.15)  # as of independent uniform draws
+    assert abs(correlation(places[0], places[1])) < 0.1
+
+
+def test_the_lengths_of_steps_that_follow_each_other_are_unrelated(epochs):
+    lengths, found = epochs
+    for lag in (1, 50):  # the bucket is not to be seen
+        related = []
+        for steps in found:
+            means = np.array([lengths[rows].mean() for rows in steps])
+            related.append(correlation(means[:-lag], means[lag:]))
+        assert abs(np.mean(related)) < 0.06
+
+
+def test_any_two_rows_may_meet():
+    lengths = np.sort(uneven(60))
+    for draw in (lambda epoch: epoch_steps(lengths, 8, 0, epoch), lambda epoch: by_tokens(lengths, 200, 0, epoch)):
+        met = np.zeros((60, 60), dtype=int)
+        for epoch in range(1500):
+            for rows in draw(epoch):
+                met[np.ix_(rows, rows)] += 1
+        assert (met > 0).all()
+
+
+def test_an_epochs_steps_take_little_memory():
+    import tracemalloc
+
+    lengths = uneven(100_000)
+    tracemalloc.start()
+    steps = epoch_steps(lengths, 1, 0, 0)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(steps) == 100_000
+    assert held < 3_000_000  # an array of its own for every step takes 13 MB

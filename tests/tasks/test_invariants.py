@@ -62,6 +62,17 @@ def test_a_batch_makes_one_update_however_it_is_cut(tiny, tmp_path, task):  # N2
         assert difference(runs[0], other) < 1e-6
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_a_step_of_so_many_tokens_makes_one_update_however_it_is_cut(tiny, tmp_path, task):  # N2
+    files = data_for(task, tmp_path)
+    how = {"batch_size": "auto", "batch_tokens": 90}
+    cuts = [{}, {"micro_batch_tokens": 30}, {"micro_batch_size": 1}]
+    raws = [raw_of(tiny, task, files, tmp_path / f"cut{place}", 12, **how, **cut) for place, cut in enumerate(cuts)]
+    runs = [trained(raw) for raw in raws]
+    for other in runs[1:]:
+        assert difference(runs[0], other) < 1e-6
+
+
 @pytest.mark.parametrize("task", TASKS[1:])
 def test_two_processes_make_the_update_of_one(tiny, tmp_path, task):  # N2
     """21 rows in batches of 8: the last step has 5, so that the processes have unequal shares."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ..tasks.encoded import Encoded
 
 
 def normalised(text: tuple[str, ...]) -> str:
@@ -16,19 +20,23 @@ def normalised(text: tuple[str, ...]) -> str:
     return " ".join(unicodedata.normalize("NFKC", " \0 ".join(text)).casefold().split())
 
 
-def duplicates_across(splits: Mapping[str, Sequence[tuple[str, ...]]]) -> dict[str, int]:
-    """`{"train/test": rows of the second split whose text the first one has}` (D8); pairs without any are left out."""
-    known = {name: [normalised(text) for text in texts] for name, texts in splits.items()}
-    counts = {}
-    for first, second in combinations(known, 2):
-        seen = set(known[first])
-        shared = sum(text in seen for text in known[second])
-        if shared:
-            counts[f"{first}/{second}"] = shared
-    return counts
+def duplicates_across(splits: Mapping[str, Iterable[tuple[str, ...]]]) -> dict[str, int]:
+    """`{"train/test": rows of the second split whose text the first one has}` (D8); pairs without any are left out.
+
+    Of the first split, which is the large one, texts are not held.
+    """
+    later = {name: Counter(map(normalised, texts)) for name, texts in list(splits.items())[1:]}
+    shared = {pair: set[str]() for pair in combinations(splits, 2)}
+    for first, texts in splits.items():
+        others = [(later[second], found) for (name, second), found in shared.items() if name == first]
+        for text in later[first] if first in later else map(normalised, texts):
+            for rows, found in others:
+                if text in rows:
+                    found.add(text)
+    return {"/".join(pair): sum(later[pair[1]][text] for text in found) for pair, found in shared.items() if found}
 
 
-def percentiles(lengths: Sequence[int]) -> dict[str, int]:
+def percentiles(lengths: Sequence[int] | NDArray[np.int64]) -> dict[str, int]:
     """Token lengths below which 50, 90, 99 and 100 % of the rows lie."""
     return {str(share): int(np.percentile(lengths, share, method="higher")) for share in (50, 90, 99, 100)}
 
@@ -39,27 +47,25 @@ def entry(
     rows_in: int,
     dropped: Counter[str],
     labels: Counter[str],
-    features: Sequence[Any],
-    faults: Counter[str] | None = None,
-    counts: Counter[str] | None = None,
+    encoded: Encoded,
+    mended: Counter[str] | None = None,
 ) -> dict[str, Any]:
     """One split's account.
 
     Args:
-        faults: what was mended in reading or could not be encoded, by its phrase.
-        counts: what else the task counted (supervised tokens, answers cut).
+        mended: what was mended in reading, by its phrase.
     """
     return {
         "source": source,
         "sha256": sha256,
         "rows_in": rows_in,
-        "rows_kept": len(features),
+        "rows_kept": len(encoded.features),
         "dropped": dict(dropped),
-        "faults": dict(faults or {}),
-        "truncated": sum(item.truncated > 0 for item in features),
-        "tokens_cut": sum(item.truncated for item in features),
-        "tokens": sum(item.num_tokens for item in features),
-        "windows": sum(len(item.windows) for item in features),
+        "faults": dict((mended or Counter()) + encoded.faults),
+        "truncated": encoded.truncated,
+        "tokens_cut": int(encoded.cut.sum()),
+        "tokens": int(encoded.num_tokens.sum()),
+        "windows": int(encoded.num_windows.sum()),
         "label_counts": dict(sorted(labels.items())),
-        **{name.replace(" ", "_"): number for name, number in (counts or {}).items() if name != "tokens"},
+        **{name.replace(" ", "_"): number for name, number in encoded.counts.items() if name != "tokens"},
     }

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -182,22 +185,34 @@ def squashed(logits: Floats, several: bool) -> Floats:
 
 
 def word_features(texts: Sequence[tuple[str, ...]]) -> tuple[Any, list[str]]:
-    """(N, V) sparse TF-IDF of words and pairs of neighbours, as `fit` takes it, and what its V columns count."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
+    """(N, V) sparse TF-IDF of words and pairs of neighbours, as `fit` takes it, and what its V columns count.
 
-    joined = [" ".join(text) for text in texts]
-    least = 2 if len(joined) > 20 else 1  # what is there once tells nothing of another row
-    try:
-        vectoriser = TfidfVectorizer(
-            sublinear_tf=True, min_df=least, ngram_range=(1, 2), max_features=WORDS, token_pattern=r"\w+",
-            dtype=np.float32,
-        )  # fmt: skip
-        counted = vectoriser.fit_transform(joined)
-    except ValueError:  # not one word occurs twice
-        from scipy.sparse import csr_matrix
+    Terms count 1 + log(tf), weighed by 1 + log((1 + N) / (1 + df)), as scikit-learn's TfidfVectorizer has it; that one
+    takes a second to import.
+    """
+    from scipy.sparse import csr_matrix
 
-        return csr_matrix((len(joined), 1), dtype=np.float32), [""]
-    return counted * np.float32(NORM), list(vectoriser.get_feature_names_out())
+    counts, spread, total = [], Counter[str](), Counter[str]()
+    for text in texts:
+        words = re.findall(r"\w+", " ".join(text).lower())
+        terms = [*words, *map(" ".join, pairwise(words))]
+        counts.append(Counter(terms))
+        spread.update(counts[-1].keys())
+        total.update(terms)
+    least = 2 if len(texts) > 20 else 1  # what is there once tells nothing of another row
+    kept = sorted((term for term in sorted(total) if spread[term] >= least), key=lambda term: -total[term])
+    names = sorted(kept[:WORDS])
+    if not names:  # not one word occurs twice
+        return csr_matrix((len(texts), 1), dtype=np.float32), [""]
+    places = {name: place for place, name in enumerate(names)}
+    rare = 1 + np.log((1 + len(texts)) / (1 + np.array([spread[name] for name in names])))
+    found = [(places[term], count) for each in counts for term, count in each.items() if term in places]
+    columns, times = np.array(found).reshape(-1, 2).T
+    owners = np.repeat(np.arange(len(texts)), [sum(term in places for term in each) for each in counts])
+    values = (1 + np.log(times)) * rare[columns]
+    lengths = np.sqrt(np.bincount(owners, values**2, len(texts)))
+    shape = (len(texts), len(names))
+    return csr_matrix(((NORM * values / lengths[owners]).astype(np.float32), (owners, columns)), shape=shape), names
 
 
 def views(desk: Desk, part: Part) -> tuple[list[Row], list[Any], list[str]]:

@@ -6,6 +6,7 @@ Transformers' `group_by_length` draws from an unseeded generator and can't be re
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,41 @@ BUCKET = 50  # batches sorted together: enough to pad little, few enough to keep
 Rows = NDArray[np.int64]
 
 
-def epoch_steps(lengths: Sequence[int] | Rows, batch_size: int, seed: int, epoch: int) -> list[Rows]:
+class Steps(Sequence[Rows]):
+    """The rows of every step of an epoch.
+
+    Args:
+        order: (N,) rows.
+        bounds: (S, 2) where a step's rows begin and end in `order`.
+    """
+
+    def __init__(self, order: Rows, bounds: Rows) -> None:
+        self.order, self.bounds = order, bounds
+
+    def __len__(self) -> int:
+        return len(self.bounds)
+
+    @overload
+    def __getitem__(self, place: int) -> Rows: ...
+    @overload
+    def __getitem__(self, place: slice) -> Steps: ...
+    def __getitem__(self, place: int | slice) -> Rows | Steps:
+        if isinstance(place, slice):
+            return Steps(self.order, self.bounds[place])
+        start, end = self.bounds[place]
+        return self.order[start:end]
+
+
+def num_steps(lengths: Sequence[int] | Rows, batch_size: int | None, batch_tokens: int | None = None) -> int:
+    """Optimizer steps an epoch."""
+    if batch_tokens is None:
+        return -(-len(lengths) // int(batch_size or 1))
+    return max(1, min(len(lengths), round(int(np.sum(lengths)) / batch_tokens)))
+
+
+def epoch_steps(
+    lengths: Sequence[int] | Rows, batch_size: int | None, seed: int, epoch: int, count: int | None = None
+) -> Steps:
     """The rows of every optimizer step of one epoch; each row exactly once.
 
     Rows are shuffled, sorted by length within buckets of 50 batches, cut, and the batches shuffled again:
@@ -26,17 +61,32 @@ def epoch_steps(lengths: Sequence[int] | Rows, batch_size: int, seed: int, epoch
         batch_size: rows per optimizer step on all devices; the last step may have fewer.
         seed: the run's.
         epoch: from 0.
+        count: instead of `batch_size`: so many steps, of about as many tokens each.
     """
     lengths = np.asarray(lengths)
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(lengths))
-    size = BUCKET * batch_size
-    steps = [order[:batch_size]] if len(order) else []
-    for start in range(batch_size, len(order), size):
-        bucket = order[start : start + size]
-        bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
-        steps += [bucket[place : place + batch_size] for place in range(0, len(bucket), batch_size)]
-    return [steps[place] for place in generator.permutation(len(steps))]
+    size = batch_size or -(-len(order) // (count or 1))
+    for number, start in enumerate(range(size, len(order), BUCKET * size)):
+        bucket = order[start : start + BUCKET * size]
+        sign = 1 if batch_size or number % 2 else -1  # a step that runs over a bucket's end meets rows of like length
+        order[start : start + BUCKET * size] = bucket[np.argsort(sign * lengths[bucket], kind="stable")]
+    cuts = np.arange(0, len(order), batch_size) if batch_size else even_cuts(lengths[order], count or 0)
+    bounds = np.stack([cuts, np.append(cuts, len(order))[1:]], axis=1)
+    return Steps(order, bounds[generator.permutation(len(bounds))])
+
+
+def even_cuts(lengths: Rows, count: int) -> Rows:
+    """(count,) where each of `count` runs of rows begins, so that they have about as many tokens, and a row at least.
+
+    Args:
+        lengths: (N,), N >= count.
+    """
+    before = np.cumsum(lengths) - lengths / 2  # tokens up to the middle of each row
+    cuts = np.searchsorted(before, np.arange(count) * (lengths.sum() / count))
+    places = np.arange(count)
+    cuts = np.maximum.accumulate(cuts - places) + places  # each begins at least a row after the one before
+    return np.minimum(cuts, len(lengths) - count + places)
 
 
 def evenly(classes: Sequence[int] | Rows, seed: int, epoch: int) -> Rows:
@@ -63,17 +113,32 @@ def evenly(classes: Sequence[int] | Rows, seed: int, epoch: int) -> Rows:
 
 
 def micro_batches(
-    rows: Rows, lengths: Sequence[int] | Rows, micro_batch_size: int, process: int = 0, num_processes: int = 1
-) -> list[Rows]:
+    rows: Rows, lengths: Sequence[int] | Rows, micro_batch_size: int, process: int = 0, num_processes: int = 1,
+    capacity: int | None = None, windows: Rows | None = None,
+) -> list[Rows]:  # fmt: skip
     """One process's share of a step, cut into micro-batches of rows of like length.
 
     Rows are dealt out longest first, so that processes have equal work. The list is empty for a process
     that a short last step leaves without a row.
+
+    Args:
+        capacity: padded tokens a micro-batch may have; a single longer row is one by itself.
+        windows: (N,) of each row, all as long as the longest of them once they are padded; None: one each.
     """
     lengths = np.asarray(lengths)
     ordered = rows[np.argsort(-lengths[rows], kind="stable")]
     share = ordered[process::num_processes]
-    return [share[start : start + micro_batch_size] for start in range(0, len(share), micro_batch_size)]
+    if capacity is None:
+        return [share[start : start + micro_batch_size] for start in range(0, len(share), micro_batch_size)]
+    before = np.concatenate([[0], np.cumsum(np.ones_like(share) if windows is None else windows[share])])
+    found, start = [], 0
+    while start < len(share):
+        room = before[start] + capacity // max(int(lengths[share[start]]), 1)
+        end = int(np.searchsorted(before, room, side="right")) - 1
+        end = max(start + 1, min(end, start + micro_batch_size))
+        found.append(share[start:end])
+        start = end
+    return found
 
 
 def packs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -190,17 +191,18 @@ def pad(features: Sequence[Any], tokenizer: Any) -> tuple[dict[str, Tensor], Ten
     import torch
 
     windows = [window for item in features for window in item.windows]
-    width = max(map(len, windows))
-    ids = torch.full((len(windows), width), tokenizer.pad_token_id or 0, dtype=torch.long)
-    mask = torch.zeros((len(windows), width), dtype=torch.long)
-    for place, window in enumerate(windows):
-        ids[place, : len(window)] = torch.tensor(window)
-        mask[place, : len(window)] = 1
-    inputs = {"input_ids": ids, "attention_mask": mask}
+    sizes = np.array([len(window) for window in windows])
+    mask = np.arange(sizes.max()) < sizes[:, None]
+
+    def filled(padding: int, lists: list[Any]) -> Tensor:
+        values = np.full(mask.shape, padding, dtype=np.int64)
+        values[mask] = np.fromiter(chain.from_iterable(lists), np.int64, sizes.sum())
+        return torch.from_numpy(values)
+
+    inputs = {"input_ids": filled(tokenizer.pad_token_id or 0, windows)}
+    inputs["attention_mask"] = torch.from_numpy(mask.astype(np.int64))
     if features[0].types is not None:
-        inputs["token_type_ids"] = torch.zeros_like(ids)
-        for place, types in enumerate(types for item in features for types in item.types):
-            inputs["token_type_ids"][place, : len(types)] = torch.tensor(types)
+        inputs["token_type_ids"] = filled(0, [types for item in features for types in item.types])
     if len(windows) == len(features):
         return inputs, None
     return inputs, torch.tensor([owner for owner, item in enumerate(features) for _ in item.windows])

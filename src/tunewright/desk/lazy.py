@@ -1,43 +1,20 @@
-"""Rows of a table as its task reads them, made anew each time they are asked for: a large file stays on disk."""
+"""The rows of a table that a task can use, and what is wrong with the others."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..data.columns import Roles
 from ..data.row import Row
 from ..data.table import Table
 from ..errors import DataError
 from ..tasks.base import Task
+from ..tasks.lazy import LazyRows
 
 KEPT = 50_000  # rows of a table that are kept as they were read; of larger tables only their places
-
-
-class LazyRows(Sequence[Row]):
-    """The rows at `places` of a table."""
-
-    def __init__(
-        self, table: Table, task: Task, roles: Roles, names: Any, labelled: bool, places: NDArray[np.int64]
-    ) -> None:  # fmt: skip
-        self.table, self.places, self.how = table, places, (task, roles, names, labelled)
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    @overload
-    def __getitem__(self, place: int) -> Row: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Row]: ...
-    def __getitem__(self, place: int | slice) -> Row | list[Row]:
-        if isinstance(place, slice):
-            return [self[at] for at in range(*place.indices(len(self)))]
-        row = read(self.table, int(self.places[place]), *self.how)
-        assert isinstance(row, Row)  # its place is here because it was one
-        return row
 
 
 def usable_rows(

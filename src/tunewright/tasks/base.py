@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -15,6 +14,7 @@ from ..data import columns
 from ..data.columns import Roles
 from ..data.row import Row
 from ..data.table import Table
+from .encoded import Encoded, Features
 
 __all__ = ["Batch", "Encoded", "Features", "Loss", "Metric", "Prediction", "Row", "Task"]
 
@@ -23,40 +23,6 @@ if TYPE_CHECKING:
 
     from ..models import Source
     from ..strategies.base import Defaults
-
-
-@dataclass(frozen=True, slots=True)
-class Features:
-    """What the model is fed for one row.
-
-    Args:
-        row: index of the row in its split.
-        windows: token ids; one list, or several where a long text is read in windows.
-        types: token type ids of the windows, or None where the model has none.
-        label: as the loss wants it; None where unknown.
-        truncated: tokens that did not fit.
-        places: for each window what its T tokens stand for in the row: (T,) word numbers or (T, 2) character
-            offsets, -1 where nothing is answered; None for tasks that answer for the row as a whole.
-        num_words: of the row, where `places` speaks of words.
-        prompt: tokens of the window before the last answer, for tasks that write answers.
-    """
-
-    row: int
-    windows: list[list[int]]
-    types: list[list[int]] | None
-    label: Any
-    truncated: int = 0
-    places: list[Any] | None = None
-    num_words: int = 0
-    prompt: int = 0
-
-    @property
-    def length(self) -> int:
-        return max(map(len, self.windows))
-
-    @property
-    def num_tokens(self) -> int:
-        return sum(map(len, self.windows))
 
 
 @dataclass(slots=True)
@@ -116,28 +82,6 @@ class Metric:
 
     name: str
     higher_is_better: bool = True
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """The features of a split.
-
-    Args:
-        faults: what encoding could not do with it: a phrase for each kind, and how often.
-        counts: what else is worth knowing of it, for the ledger.
-    """
-
-    features: list[Features]
-    faults: Counter[str] = field(default_factory=Counter)
-    counts: Counter[str] = field(default_factory=Counter)
-    lengths: list[int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "lengths", [item.length for item in self.features])
-
-    @property
-    def truncated(self) -> int:
-        return sum(item.truncated > 0 for item in self.features)
 
 
 class Task(Component):

@@ -16,6 +16,7 @@ from ..data.row import Dialogue
 from ..data.table import Table
 from ..errors import ConfigError, DataError
 from .base import Batch, Encoded, Features, Loss, Row
+from .encoded import Flat
 from .generative import NOTHING, SCORED, Generative, Said
 
 if TYPE_CHECKING:
@@ -157,13 +158,13 @@ class CausalLM(Generative):
 
     def examples(self, encoded: Encoded) -> Encoded:
         """Windows of texts, each by itself; rows that teach nothing are left out, and counted."""
-        parts = [
+        parts = (
             Features(item.row, [window], None, [weights], item.truncated, prompt=item.prompt)
             for item in encoded.features
             for window, weights in zip(item.windows, per_window(item), strict=True)
             if np.any(weights)
-        ]
-        return Encoded(parts, encoded.faults, encoded.counts)
+        )
+        return Encoded(Flat.of(parts), encoded.faults, encoded.counts)
 
     def collate(self, features: Sequence[Features], tokenizer: Any) -> Batch:
         from ..data.tokens import pad

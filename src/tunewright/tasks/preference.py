@@ -16,6 +16,7 @@ from ..data.table import Table
 from ..errors import DataError
 from .base import Batch, Encoded, Features, Loss, Row
 from .causal_lm import CausalLM, asked, dialogue_of, names_of, written
+from .encoded import Flat
 from .generative import NOTHING, Generative, Said, Written
 
 if TYPE_CHECKING:
@@ -155,13 +156,13 @@ class Preference(Generative):
 
     def examples(self, encoded: Encoded) -> Encoded:
         """Pairs of which something is left; the others are counted."""
-        kept = [item for item in encoded.features if all(len(window) > item.prompt for window in item.windows)]
-        return Encoded(kept, encoded.faults, encoded.counts)
+        kept = (item for item in encoded.features if all(len(window) > item.prompt for window in item.windows))
+        return Encoded(Flat.of(kept), encoded.faults, encoded.counts)
 
     def with_reference(self, encoded: Encoded, values: Sequence[Any]) -> Encoded:
         """The same pairs with the reference's log-probabilities, (2,) each: the reference is data."""
-        known = [replace(item, label=np.asarray(value)) for item, value in zip(encoded.features, values, strict=True)]
-        return Encoded(known, encoded.faults, encoded.counts)
+        known = (replace(item, label=np.asarray(value)) for item, value in zip(encoded.features, values, strict=True))
+        return Encoded(Flat.of(known), encoded.faults, encoded.counts)
 
     def collate(self, features: Sequence[Features], tokenizer: Any) -> Batch:
         from ..data.tokens import pad
