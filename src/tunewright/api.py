@@ -11,10 +11,11 @@ from .config import RunConfig, edits, read_mapping
 from .config import load as load_config
 from .data import sources
 from .desk.checking import Checked
+from .evaluation import largest_distance, scalars
 from .folds import CrossValidation
 from .folds import cross_validate as run_cross_validate
 from .intake import read_rows
-from .predict import Predictor
+from .predict import Predictor, refuse
 from .run import RunResult
 from .run import train as run_train
 from .stages import expand, has_stages
@@ -121,18 +122,34 @@ def load(run: str | Path, trust_remote_code: bool = False) -> Predictor:
     return Predictor.load(run, trust_remote_code)
 
 
-def evaluate(run: str | Path | Predictor, file: str, header: bool | None = None) -> dict[str, Any]:
+def evaluate(
+    run: str | Path | Predictor, file: str, header: bool | None = None, precision: str | None = None
+) -> dict[str, Any]:
     """Scores of a run on another labelled file of the same form.
+
+    Args:
+        precision: fp32 where left out; or bf16 or int8, which a Predictor given as `run` then keeps. `lowered` then
+            says what that changed: the scores in fp32, and the largest difference of a logit.
 
     Raises:
         DataError: naming file, row and column; also for a label that training did not know.
+        ConfigError: there is no such precision here.
     """
     predictor = run if isinstance(run, Predictor) else load(run)
+    precision = precision or predictor.precision
+    refuse(precision, predictor)
     known = predictor.artifact.columns
     task: Any = predictor.artifact.task
     table = sources.read(file, header, "test")
     roles = task.match(table, known.roles)
     split = read_rows(table, task, roles, task.labels if known.label_names else None)
     task.check(split.rows, split.source, roles)
-    scores: dict[str, Any] = task.score(predictor.outputs(split.rows), split.rows)
-    return scores
+    exact = predictor.outputs(split.rows)
+    scores: dict[str, Any] = task.score(exact, split.rows)
+    if precision == predictor.precision:
+        return scores
+    predictor.lower(precision)
+    outputs = predictor.outputs(split.rows)
+    gap = largest_distance(task, exact, outputs)
+    lowered = {"precision": precision, "fp32": scalars(scores), "largest_difference": gap}
+    return {**task.score(outputs, split.rows), "lowered": lowered}

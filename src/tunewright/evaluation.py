@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .data.sampler import by_length
+from .data.sampler import Rows, by_length
 from .tasks.base import Batch, Encoded, Features, Task
 from .training.features import BATCH_TOKENS
+from .training.memory import halving
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,10 +36,14 @@ def outputs_of(
     model.eval()
     found: list[tuple[int, Any]] = []
     sizes = [item.num_tokens for item in encoded.features]  # of all windows, because they are read together
-    for rows in by_length(sizes, BATCH_TOKENS)[process::processes]:
+
+    def answers(rows: Rows) -> list[Any]:
         batch = collate([encoded.features[row] for row in rows]).to(device)
         with torch.no_grad():
-            found += zip(rows.tolist(), task.predict(model, batch), strict=True)
+            return task.predict(model, batch)
+
+    for rows, outputs in halving(by_length(sizes, BATCH_TOKENS)[process::processes], answers):
+        found += zip(rows.tolist(), outputs, strict=True)
         if progress:
             progress(len(found), len(encoded.features))
     if processes > 1:
@@ -46,6 +51,11 @@ def outputs_of(
 
         found = gather_object(found)
     return [output for _, output in sorted(found, key=lambda item: item[0])]
+
+
+def largest_distance(task: Task, first: Sequence[Any], second: Sequence[Any]) -> float:
+    """How far two raw outputs of a row lie apart at most: the largest difference of a logit; 0 of no rows."""
+    return max(map(task.distance, first, second), default=0.0)
 
 
 def scalars(scores: dict[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from . import artifact
-from .evaluation import outputs_of
+from .errors import ConfigError
+from .evaluation import largest_distance, outputs_of
 from .models import widths
 from .tasks.base import Encoded, Row
-from .training.precision import use_fast_fp32
+from .training.precision import use_fast_fp32, use_fast_products
+
+PRECISIONS = ("fp32", "bf16", "int8")
+SAMPLE = 64  # rows that are answered twice, to tell what a lower precision changes
 
 
 class Predictor:
@@ -19,6 +23,9 @@ class Predictor:
 
     Args:
         loaded: from `artifact.load`, or `Predictor.load(run)`.
+
+    Attributes:
+        precision: of the linear layers' weights and products: fp32, until `lower` was called.
     """
 
     def __init__(self, loaded: artifact.Artifact) -> None:
@@ -27,6 +34,7 @@ class Predictor:
         self.artifact = loaded
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = loaded.model.to(self.device)
+        self.precision = "fp32"
 
     @classmethod
     def load(cls, path: str | Path, trust_remote_code: bool = False) -> Predictor:
@@ -39,7 +47,24 @@ class Predictor:
         """Raw outputs (logits) of rows, in their order."""
         task, tokenizer = self.artifact.task, self.artifact.tokenizer
         collate = partial(task.collate, tokenizer=tokenizer)
-        return outputs_of(self.model, task, self.encoded(rows), collate, self.device)
+        return outputs_of(self.model, task, self.encoded(rows), collate, self.device) if rows else []
+
+    def lower(self, precision: str, rows: Sequence[Row] = ()) -> float:
+        """Goes over to bf16 or int8 for good; returns the largest difference that makes to a logit of these rows.
+
+        Only linear layers change, and of those not the narrow ones, such as a classifier's head.
+
+        Raises:
+            ConfigError: there is no such precision, this device does not have it, or the model is lowered already.
+        """
+        refuse(precision, self)
+        exact = self.outputs(rows)
+        if precision != "fp32":
+            from .fast.products import lower
+
+            lower(self.model, precision)
+            self.precision = precision
+        return largest_distance(self.artifact.task, exact, self.outputs(rows))
 
     def encoded(self, rows: Sequence[Row]) -> Encoded:
         """What the model is fed for rows."""
@@ -53,7 +78,7 @@ class Predictor:
     def answer(self, rows: Sequence[Row]) -> list[Any]:
         """One typed prediction per row."""
         task = self.artifact.task
-        return [task.decode(output, row) for output, row in zip(self.outputs(rows), rows, strict=True)] if rows else []
+        return [task.decode(output, row) for output, row in zip(self.outputs(rows), rows, strict=True)]
 
 
 def prepare_arithmetic(model: Any) -> None:
@@ -61,4 +86,19 @@ def prepare_arithmetic(model: Any) -> None:
     import torch
 
     width, depth = widths(getattr(model, "config", None) or model.encoder.config)
-    use_fast_fp32(width, depth, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    use_fast_fp32(width, depth, device)
+    use_fast_products(model, width, depth, device)
+
+
+def refuse(precision: str, predictor: Predictor) -> None:
+    """Raises ConfigError where a predictor can't go over to a precision."""
+    fix = ""
+    if precision not in PRECISIONS:
+        what, fix = f"there is no {precision!r}", f"choose one of {', '.join(PRECISIONS)}"
+    elif predictor.precision not in ("fp32", precision):
+        what, fix = f"the weights are in {predictor.precision} already", "load the run again"
+    elif precision == "int8" and predictor.device.type != "cpu":
+        what, fix = "int8 is for predictions on a CPU", "choose bf16"
+    if fix:
+        raise ConfigError(what, where="precision", fix=fix)

@@ -23,6 +23,8 @@ OUR_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 Import = Annotated[list[Path] | None, typer.Option("--import", help="a .py file with tasks or strategies of your own")]
 
+Precision = Annotated[str, typer.Option(help="of the answers: fp32, as evaluated; bf16 or int8 are faster")]
+
 app = typer.Typer(
     help="Fine-tune a Hugging Face transformer: data file in, trained, evaluated and documented model out.",
     no_args_is_help=True,

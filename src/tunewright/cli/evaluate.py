@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from . import Import, import_files
+from . import Import, Precision, import_files
 
 Run = Annotated[str, typer.Argument(help="the directory of a run")]
 File = Annotated[str, typer.Argument(help="a labelled data file of the same form as the training data")]
@@ -21,15 +21,18 @@ Trust = Annotated[bool, typer.Option("--trust-remote-code", help="run Python cod
 
 def command(
     run: Run, file: File, header: Header = None, as_json: AsJson = False, trust_remote_code: Trust = False,
-    imports: Import = None,
+    precision: Precision = "fp32", imports: Import = None,
 ) -> None:  # fmt: skip
     import_files(imports)
     from ..api import evaluate, load
     from ..files import finite
     from . import tables
 
-    found = evaluate(load(run, trust_remote_code), file, header)
+    found = evaluate(load(run, trust_remote_code), file, header, precision)
     if as_json:
         print(json.dumps(finite(found), ensure_ascii=False))
+    elif "lowered" in found:
+        tables.scores({f"{file}, fp32": found["lowered"]["fp32"], f"{file}, {precision}": found})
+        print(f"largest difference of a logit: {found['lowered']['largest_difference']:.2g}")
     else:
         tables.scores({file: found})

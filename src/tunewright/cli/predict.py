@@ -1,18 +1,21 @@
 """Answer texts with a run's model: from --text, a file, or standard input (a text a line).
 
 Example: tunewright predict runs/inbox --text "where is my parcel?"
+tunewright predict runs/inbox big.csv --out answers.jsonl --precision bf16
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from . import Import, import_files
+from . import Import, Precision, import_files
 
 Run = Annotated[str, typer.Argument(help="the directory of a run")]
 File = Annotated[
@@ -20,17 +23,19 @@ File = Annotated[
 ]
 TextOption = Annotated[list[str] | None, typer.Option("--text", help="a text to answer; may be given several times")]
 Context = Annotated[str | None, typer.Option(help="of a question given with --text: what it is asked about")]
+Out = Annotated[str | None, typer.Option(help="a file for the answers, with a progress bar; .jsonl means --json")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object a line")]
 Header = Annotated[bool | None, typer.Option("--header/--no-header", help="whether the file names its columns")]
 Trust = Annotated[bool, typer.Option("--trust-remote-code", help="run Python code that comes with the model")]
 
-PART = 1024  # rows answered together, sorted by length
+PART = 4096  # rows answered together, sorted by length: so many hardly pad, and answers come while others are read
 WRITTEN_PART = 64  # of tasks that write: an answer takes a second where a label takes a millisecond
 
 
 def command(
-    run: Run, file: File = None, text: TextOption = None, context: Context = None, as_json: AsJson = False,
-    header: Header = None, trust_remote_code: Trust = False, imports: Import = None,
+    run: Run, file: File = None, text: TextOption = None, context: Context = None, out: Out = None,
+    as_json: AsJson = False, header: Header = None, precision: Precision = "fp32", trust_remote_code: Trust = False,
+    imports: Import = None,
 ) -> None:  # fmt: skip
     import_files(imports)
     from ..errors import ConfigError
@@ -40,16 +45,63 @@ def command(
         raise ConfigError("both --text and a file are given", where="predict", fix="give one of them")
     predictor = Predictor.load(run, trust_remote_code)
     task, columns = predictor.artifact.task, predictor.artifact.columns
+    rows: Iterable[Any]
     if text:
         rows = [task.ask(number, item if context is None else (item, context)) for number, item in enumerate(text, 1)]
+        total = len(rows)
     else:
-        rows = read(file, task, columns, header)
-    size = WRITTEN_PART if writes(task) else PART
-    for place in range(0, len(rows), size):  # answers come while a long file is still being worked on
-        part = rows[place : place + size]
-        for said, row in zip(predictor.answer(part), part, strict=True):
-            print(as_json_line(said, row) if as_json else said.line(row.text))
-        sys.stdout.flush()
+        rows, total = read(file, task, columns, header)
+    as_json = as_json or bool(out and out.endswith(".jsonl"))
+    answer_all(predictor, precision, rows, total, Sink(out), as_json)
+
+
+def answer_all(predictor: Any, precision: str, rows: Iterable[Any], total: int, sink: Sink, as_json: bool) -> None:
+    """Reads, answers and writes a part at a time, so that memory does not grow with the file."""
+    from ..predict import SAMPLE, refuse
+    from ..training.progress import listener
+
+    refuse(precision, predictor)
+    size = WRITTEN_PART if writes(predictor.artifact.task) else PART
+    hears, done, told = (listener() if sink.path else None), 0, dict[str, Any]()
+    try:
+        for part in batched(rows, size):
+            if precision != predictor.precision:
+                told = {"precision": precision, "largest_difference": predictor.lower(precision, part[:SAMPLE])}
+                note(told, len(part[:SAMPLE]))
+            answers = zip(predictor.answer(part), part, strict=True)
+            sink.write([as_json_line(said, row, told) if as_json else said.line(row.text) for said, row in answers])
+            done += len(part)
+            if hears:
+                hears.progress("predicting", done, max(total, done))
+    finally:
+        if hears:
+            hears.close()
+
+
+def note(told: dict[str, Any], count: int) -> None:
+    gap = f"the largest difference of a logit to fp32 is {told['largest_difference']:.2g}"
+    print(f"{told['precision']}: on the first {count} rows {gap}", file=sys.stderr)
+
+
+def batched(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of `size` rows, and a last one of what is left."""
+    rows = iter(rows)
+    while part := list(islice(rows, size)):
+        yield part
+
+
+class Sink:
+    """Where lines go: standard output, or a file that holds whole lines whenever the process is killed."""
+
+    def __init__(self, path: str | None) -> None:
+        self.path, self.file = path, open(path, "wb", buffering=0) if path else None  # noqa: SIM115
+
+    def write(self, lines: list[str]) -> None:
+        text = "".join(f"{line}\n" for line in lines)
+        if self.file is None:
+            print(text, end="", flush=True)
+        else:
+            self.file.write(text.encode())
 
 
 def writes(task: Any) -> bool:
@@ -59,26 +111,35 @@ def writes(task: Any) -> bool:
     return isinstance(task, Generative)
 
 
-def as_json_line(said: Any, row: Any) -> str:
+def as_json_line(said: Any, row: Any, told: dict[str, Any]) -> str:
     named = {} if row.id is None else {"id": row.id}
-    return json.dumps({**named, "text": " | ".join(row.text), **said.to_json()}, ensure_ascii=False)
+    return json.dumps({**named, "text": " | ".join(row.text), **said.to_json(), **told}, ensure_ascii=False)
 
 
-def read(file: str | None, task: Any, columns: Any, header: bool | None) -> list[Any]:
-    """The rows of a data file (by the run's own columns), of a text file, or of standard input."""
+def read(file: str | None, task: Any, columns: Any, header: bool | None) -> tuple[Iterator[Any], int]:
+    """The rows of a data file (by the run's own columns), of a text file, or of standard input; and how many.
+
+    Of standard input nobody knows how many: 0.
+    """
     from ..data import sources
     from ..errors import DataError
 
     if file is not None and file != "-" and Path(file).suffix != ".txt":
         table = sources.read(file, header)
         roles = task.match(table, columns.roles, labelled=False)
-        return [read_row(table, index, task, roles) for index in range(len(table.rows))]
+        if writes(task):
+            for index in range(len(table.rows)):
+                read_row(table, index, task, roles)  # raises before anything is written
+        return (read_row(table, index, task, roles) for index in range(len(table.rows))), len(table.rows)
     if len(columns.text) > 1 and wants_all(task):
         what, fix = "this model reads text pairs", f"give a file with the columns {' and '.join(columns.text)}"
         raise DataError(what, where=file or "standard input", fix=fix)
-    raw = standard_input() if file in (None, "-") else sources.decode(existing(str(file)))
-    lines = [line.rstrip("\r") for line in raw.split("\n")]
-    return [task.ask(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    lines: Iterable[str] = standard_input()
+    if file not in (None, "-"):
+        lines = sources.decode(existing(str(file))).split("\n")
+    texts = (line.rstrip("\r\n") for line in lines)
+    asked = (task.ask(number, line) for number, line in enumerate(texts, 1) if line.strip())
+    return asked, len(lines) if isinstance(lines, list) else 0
 
 
 def wants_all(task: Any) -> bool:
@@ -104,14 +165,16 @@ def read_row(table: Any, index: int, task: Any, roles: Any) -> Any:
     return task.ask(table.numbers[index], tuple("" if cell is None else as_text(cell) for cell in cells))
 
 
-def standard_input() -> str:
+def standard_input() -> Iterator[str]:
+    """Its lines, as they come."""
     from ..errors import DataError
 
-    try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise DataError("is not UTF-8", where=f"standard input, line {line}", fix="convert it with iconv") from None
+    for number, raw in enumerate(sys.stdin.buffer, 1):
+        try:
+            yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError:
+            fix = "convert it with iconv"
+            raise DataError("is not UTF-8", where=f"standard input, line {number}", fix=fix) from None
 
 
 def existing(file: str) -> Path:
