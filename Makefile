@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_DISABLE_TELEMETRY = 1
 
-.PHONY: demo demo-generate test check bench install clean
+.PHONY: demo demo-generate test check bench bench-full install clean
 
 install: $(VENV)/.installed
 
@@ -31,9 +31,13 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Under 40 minutes on two quiet cores; needs the data sets (benchmarks/README.md).
 bench: install
-	$(BIN)/python -m benchmarks sst2
-	$(BIN)/python -m benchmarks generation
+	$(BIN)/python -m benchmarks all --json runs/bench.json --markdown runs/bench.md
+
+# Nothing estimated, whole test sets, five runs of each: hours.
+bench-full: install
+	$(BIN)/python -m benchmarks all --full --runs 5 --json runs/bench-full.json --markdown runs/bench-full.md
 
 clean:
 	rm -rf $(VENV) runs build dist

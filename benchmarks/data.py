@@ -1,10 +1,12 @@
-"""Where data and weights lie; and what every contestant of sst2 reads: a seeded sample, written before any clock."""
+"""Where data and weights lie; and a seeded sample of SST-2, written before any clock."""
 
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import random
+from collections.abc import Iterable
 from pathlib import Path
 
 Row = tuple[str, str]  # text, label
@@ -55,17 +57,10 @@ def read_glue(path: Path) -> list[Row]:
     return [(text, label) for label, text in rows[1:]]
 
 
-def write_csv(path: Path, rows: list[Row]) -> Path:
+def write_csv(path: Path, rows: Iterable[Row]) -> Path:
     with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("text", "label"), *rows])
+        csv.writer(file).writerows(itertools.chain([("text", "label")], rows))
     return path
-
-
-def read_csv(path: Path) -> tuple[list[str], list[int]]:
-    """Texts and labels, as a contestant that brings no reader of its own reads them."""
-    with path.open(encoding="utf-8", newline="") as file:
-        _, *rows = csv.reader(file)
-    return [text for text, _ in rows], [int(label) for _, label in rows]
 
 
 def prepare(work: Path, num_train: int, num_dev: int | None, seed: int = 0) -> tuple[Path, Path]:

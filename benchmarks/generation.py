@@ -1,28 +1,19 @@
-"""SFT on dolly_3k and DPO on hh_rlhf_harmless_test, a 7M Llama, one epoch on a CPU: TRL at its defaults and Tunewright.
-
-    python -m benchmarks generation [--runs 3] [--rows 160] [--only sft|dpo]
-
-Both get the same texts, batches of 8, the same loss, and a model without weights; every run is a process of its own,
-and the contestants alternate. Tokens are those of prompt and answer, without padding; DPO's prompts count twice, as
-TRL computes them. What is timed is all training, Tunewright's reference pass included.
-"""
+"""SFT on dolly_3k and DPO on hh_rlhf_harmless_test, a 7M Llama, one epoch: TRL, at its defaults and at its best."""
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
-import statistics
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .data import UnusableError, folder
-from .jobs import Job, JobError, run
+from .contest import OURS, Contest, Contestant, Faster, Files, Scope
+from .data import folder
+from .jobs import JobError
+from .table import Column
 
-CONTESTANTS = ("trl", "tunewright")
-MODULE = "benchmarks.generation_contestants"
+NUM_ROWS = 64
 
 
 def dolly(rows: int) -> list[dict[str, str]]:
@@ -56,9 +47,11 @@ def make_model(target: Path) -> None:
     """A Llama of 6.9 million parameters without training, with pocket-lm's tokenizer."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+    from transformers.utils import logging
 
     from tunewright.models import locate
 
+    logging.disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(locate("pocket-lm").folder)
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=256, num_hidden_layers=6, num_attention_heads=8, intermediate_size=704,
@@ -70,53 +63,6 @@ def make_model(target: Path) -> None:
     tokenizer.save_pretrained(target)
 
 
-def hold(task: str, rows: int, runs: int, work: Path) -> dict[str, list[dict[str, Any]]]:
-    """What every contestant measured, run by run."""
-    train = work / f"{task}.jsonl"
-    train.write_text("".join(json.dumps(row) + "\n" for row in TASKS[task](rows)), encoding="utf-8")
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTESTANTS}
-    for number in range(runs):
-        for name in CONTESTANTS:
-            job = Job(str(train), "", str(work / "model"), str(work / f"{task}-{name}-{number}"), number, 1)
-            found[name].append(run(f"{name}-{task}", job, MODULE))
-            told = found[name][-1]
-            print(f"{task} {name:10} run {number + 1}: {told['tokens'] / told['seconds']:8.0f} tokens/s, "
-                  f"{told['cpu_seconds']:6.0f} processor seconds, {told['peak_memory_mb']} MB", flush=True)  # fmt: skip
-    return found
-
-
-def table(task: str, found: dict[str, list[dict[str, Any]]]) -> str:
-    """Medians and ratios, as Markdown."""
-    heads = f"| {task} | tokens/s | tokens a processor second | peak memory, MB | last loss |"
-    lines = [heads, "|---|---|---|---|---|"]
-    speeds = {}
-    for name, told in found.items():
-        median = lambda key, told=told: statistics.median(item[key] for item in told)  # noqa: E731
-        speeds[name] = statistics.median(item["tokens"] / item["seconds"] for item in told)
-        by_processor = statistics.median(item["tokens"] / item["training_cpu_seconds"] for item in told)
-        lines.append(f"| {name} | {speeds[name]:,.0f} | {by_processor:,.0f} | {median('peak_memory_mb'):,.0f} | "
-                     f"{median('loss'):.3f} |")  # fmt: skip
-    return "\n".join([*lines, "", f"{speeds['tunewright'] / speeds['trl']:.2f} times TRL's tokens per second"])
-
-
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="benchmarks generation", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=160)
-    parser.add_argument("--only", choices=sorted(TASKS))
-    chosen = parser.parse_args(arguments)
-    try:
-        with tempfile.TemporaryDirectory() as work:
-            make_in_a_process(Path(work) / "model")
-            for task in [chosen.only] if chosen.only else TASKS:
-                print(table(task, hold(task, chosen.rows, chosen.runs, Path(work))), flush=True)
-    except (JobError, UnusableError) as error:
-        print(error)
-        return 1 if isinstance(error, JobError) else 2
-    return 0
-
-
 def make_in_a_process(target: Path) -> None:
     """The parent of the contestants imports no torch: its memory would count as theirs."""
     import multiprocessing
@@ -126,3 +72,52 @@ def make_in_a_process(target: Path) -> None:
     process.join()
     if process.exitcode:
         raise JobError("the model could not be made")
+
+
+def prepare(task: str) -> Callable[[Path, Scope], Files]:
+    def written(work: Path, scope: Scope) -> Files:
+        train = work / f"{task}.jsonl"
+        rows = TASKS[task](min(NUM_ROWS, scope.limit or NUM_ROWS))
+        train.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        make_in_a_process(work / "model")
+        return Files(train, model=work / "model")
+
+    return written
+
+
+def contest_of(task: str, what: str, best: dict[str, Any], note: str, defaults: float) -> Contest:
+    work = f"{task.upper()}, 7M Llama"
+    return Contest(
+        name=task,
+        what=f"{what}, {NUM_ROWS} rows, 1 epoch, batches of 8, a Llama of 7M parameters without training",
+        contestants={
+            "TRL": Contestant("TRL, defaults", "generation_contestants:trl", {"task": task}),
+            "TRL, best": Contestant("TRL, best", "generation_contestants:trl", {"task": task, "trl": best}),
+            OURS: Contestant("tunewright", "generation_contestants:tunewright", {"task": task}),
+        },
+        prepare=prepare(task),
+        runs=1,
+        promises=(
+            Faster(work, "TRL", defaults, by="fit_seconds"),
+            Faster(work, "TRL, best", 1.2, by="fit_seconds"),
+        ),
+        bases=("TRL", "TRL, best"),
+        lengths="generation_contestants:lengths",
+        columns=(Column("loss", "last loss", ".3f"),),
+        note=f"{note} Equal: texts, batches, rate, schedule, decay, loss (shown: the mean of the last ten steps). "
+        "Tokens: prompt and answer, without padding. `of peak` leaves the head out.",
+    )
+
+
+SFT = contest_of(
+    "sft", "dolly_3k",
+    {"gradient_checkpointing": False, "bf16": True, "packing": True, "per_device_train_batch_size": 1},
+    "TRL, best: no gradient checkpointing, bf16, packed, one sequence of 1,024 tokens a step (about six rows; like "
+    "lengths together without packing was slower).", defaults=1.5,
+)  # fmt: skip
+DPO = contest_of(
+    "dpo", "hh_rlhf_harmless_test",
+    {"gradient_checkpointing": False, "bf16": True, "precompute_ref_log_probs": True},
+    "TRL, best: no gradient checkpointing, bf16, precomputed reference; `fit s` holds everybody's reference pass. A "
+    "prompt counts twice, as TRL computes it.", defaults=2,
+)  # fmt: skip

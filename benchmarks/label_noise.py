@@ -38,7 +38,6 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.full:
         chosen.data, chosen.rows, chosen.shares = ["sst2"], FULL["rows"], FULL["shares"]
-    remember_features()
     lines: list[dict[str, Any]] = []
     sets = {name: read(name, chosen.rows or SIZES[name]) for name in chosen.data}
     for share in chosen.shares:
@@ -132,26 +131,6 @@ def accuracy(rows: list[Row | None], test: list[Row], seed: int, full: bool) -> 
             data=data, strategy=strategy, training=training, out=str(folder / "run"), progress=False
         )
         return float(result.metrics["test"]["accuracy"])
-
-
-def remember_features() -> None:
-    """Has every text encoded once in this process: the cache on disk knows files, and each `filtered` one is new."""
-    import numpy as np
-
-    from tunewright.tasks.base import Encoded
-    from tunewright.training import features
-
-    known: dict[str, Any] = {}
-    compute = features.compute
-
-    def look_up(model: Any, encoded: Encoded, *more: Any) -> Any:
-        keys = [repr(item.windows) for item in encoded.features]
-        new = {key: item for key, item in zip(keys, encoded.features, strict=True) if key not in known}
-        if new:
-            known.update(zip(new, compute(model, Encoded(list(new.values())), *more), strict=True))
-        return np.stack([known[key] for key in keys])
-
-    features.compute = look_up
 
 
 def table(lines: list[dict[str, Any]]) -> str:

@@ -6,8 +6,11 @@ import argparse
 import os
 import platform
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+PACKAGES = ("torch", "transformers", "accelerate", "peft", "trl", "scikit-learn", "tunewright")
 
 
 def positive(text: str) -> int:
@@ -26,7 +29,7 @@ def machine() -> dict[str, Any]:
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "load_average": os.getloadavg(),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "transformers", "accelerate", "tunewright")},
+        **{name: version(name) for name in PACKAGES if find_spec(name.replace("scikit-learn", "sklearn"))},
     }
 
 

@@ -1,7 +1,7 @@
-"""The contestants of ner. Each runs in its own process: `python -m benchmarks.ner_contestants NAME JOB`.
+"""The contestants of ner.
 
 The two of the Trainer follow transformers' examples/pytorch/token-classification/run_ner.py: words are split into
-sub-words, the first of each carries the word's label, a batch is padded to its longest text.
+sub-words, the first of each carries the word's label, a batch is padded to its longest text, or to MAX_LENGTH.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from .contenders import BEST_SETTINGS, EXAMPLE_SETTINGS, Parts, by_trainer, by_tunewright, seeded
-from .contest import BEST, EXAMPLE, OURS, ContestJob, answer
-from .jobs import perform
+from .jobs import Job, answer
+from .trainers import Parts, by_trainer, by_tunewright, seeded
 
 Measured = dict[str, Any]
 Sentence = list[tuple[str, str]]  # (token, tag) of each word
+MAX_LENGTH = 128  # tokens; the plain recipe pads to it
 IGNORED = -100  # the label that the loss leaves out
 
 
@@ -26,39 +26,44 @@ def read_sentences(path: Path) -> list[Sentence]:
     return [[(cells[0], cells[1]) for cells in (line.split("\t") for line in block.split("\n"))] for block in blocks]
 
 
-def example(job: ContestJob) -> Measured:
-    return trainer(job, EXAMPLE_SETTINGS)
+def lengths(job: Job) -> list[int]:
+    """Tokens of each sentence."""
+    from transformers import AutoTokenizer
+
+    words = [[token for token, _ in sentence] for sentence in read_sentences(Path(job.train))]
+    encoded = AutoTokenizer.from_pretrained(job.model)(words, truncation=True, is_split_into_words=True)
+    return [len(ids) for ids in encoded["input_ids"]]
 
 
-def trainer_best(job: ContestJob) -> Measured:
-    return trainer(job, BEST_SETTINGS)
-
-
-def trainer(job: ContestJob, settings: dict[str, Any]) -> Measured:
+def trainer(job: Job) -> Measured:
+    """`padded`: every text to MAX_LENGTH."""
     import transformers as hf
 
     seeded(job)
     train, test = read_sentences(Path(job.train)), read_sentences(Path(job.test))
     labels = sorted({tag for sentence in train for _, tag in sentence})
     tokenizer = hf.AutoTokenizer.from_pretrained(job.model)
+    cut: dict[str, Any] = {"max_length": MAX_LENGTH} if job.settings.get("padded") else {}
+    padding: dict[str, Any] = {**cut, "padding": "max_length"} if cut else {}
     parts = Parts(
         model=hf.AutoModelForTokenClassification.from_pretrained(
             job.model, id2label=dict(enumerate(labels)), label2id={label: at for at, label in enumerate(labels)}
         ),
         tokenizer=tokenizer,
-        collator=hf.DataCollatorForTokenClassification(tokenizer),
-        train=encode(train, tokenizer, labels),
-        test=encode(test, tokenizer, labels),
+        collator=hf.DataCollatorForTokenClassification(tokenizer, **padding),
+        train=encode(train, tokenizer, labels, cut),
+        test=encode(test, tokenizer, labels, cut),
     )
-    logits, measured = by_trainer(job, settings, parts)
-    answer(job, tags_of(logits, parts.test, labels))
+    logits, measured = by_trainer(job, parts)
+    if logits is not None:
+        answer(job, tags_of(logits, parts.test, labels))
     return measured
 
 
-def encode(sentences: list[Sentence], tokenizer: Any, labels: list[str]) -> list[dict[str, Any]]:
+def encode(sentences: list[Sentence], tokenizer: Any, labels: list[str], cut: dict[str, Any]) -> list[dict[str, Any]]:
     """Features with labels at the first sub-word of each word, IGNORED elsewhere."""
     words = [[token for token, _ in sentence] for sentence in sentences]
-    encoded = tokenizer(words, truncation=True, is_split_into_words=True)
+    encoded = tokenizer(words, truncation=True, is_split_into_words=True, **cut)
     return [
         {
             **{key: values[at] for key, values in encoded.items()},
@@ -83,7 +88,7 @@ def tags_of(logits: Any, features: list[dict[str, Any]], labels: list[str]) -> l
     ]
 
 
-def tunewright(job: ContestJob) -> Measured:
+def tunewright(job: Job) -> Measured:
     run, measured = by_tunewright(job)
     lines = (run / "predictions" / "test.jsonl").read_text(encoding="utf-8").splitlines()
     sentences = read_sentences(Path(job.test))
@@ -103,10 +108,3 @@ def tags_of_line(line: dict[str, Any], sentence: Sentence) -> list[str]:
         first, last = firsts[entity["start"]], ends.index(entity["end"])
         tags[first:last] = [f"B-{entity['type']}", *[f"I-{entity['type']}"] * (last - first - 1)]
     return tags
-
-
-CONTESTANTS = {EXAMPLE: example, BEST: trainer_best, OURS: tunewright}
-
-
-if __name__ == "__main__":
-    perform(CONTESTANTS, ContestJob)

@@ -2,41 +2,55 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .data import read_csv
 from .jobs import Job
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-TOKENS = (512, 2048)  # rows of the left factor: a batch of 16 short texts, and a long one
+TOKENS = (512, 2048, 4096)  # rows of the left factor: a batch of 16 short texts, and long ones
 TRIES = 15
+Shapes = list[tuple[int, int]]
 
 
-def measure_peak(job: Job) -> dict[str, Any]:
-    """FLOP/s by arithmetic, real tokens of one epoch, and the FLOPs that they take to train on."""
+def measure(job: Job) -> dict[str, Any]:
+    """FLOP/s by arithmetic; real tokens and FLOPs of one epoch's forward passes, and rows.
+
+    `job.settings["lengths"]`: the function that knows the length of each row, `MODULE:NAME`.
+    """
     import torch
-    from transformers import AutoConfig, AutoTokenizer
 
-    config = AutoConfig.from_pretrained(job.model)
-    width, depth, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
-    shapes = [(width, width)] * 4 + [(width, depth), (depth, width)]  # q, k, v, out; feed-forward up and down
-    parameters = layers * sum(rows * columns for rows, columns in shapes)
-    texts, _ = read_csv(Path(job.train))
-    lengths = [len(ids) for ids in AutoTokenizer.from_pretrained(job.model)(texts, truncation=True)["input_ids"]]
+    module, name = job.settings["lengths"].split(":")
+    lengths = getattr(importlib.import_module(module), name)(job)
+    shapes, layers = shapes_of(job.model)
     return {
+        "rows": job.settings.get("rows") or len(lengths),
         "tokens": sum(lengths),
-        "non_embedding_parameters": parameters,
-        "training_flops": 6 * parameters * sum(lengths) * job.epochs,  # forward 2, backward 4
+        "forward_flops": sum(forward_flops(length, shapes, layers) for length in lengths),
         "peak_flops": {"fp32": peak(shapes, torch.float32), "bf16": peak(shapes, torch.bfloat16)},
     }
 
 
-def peak(shapes: list[tuple[int, int]], dtype: Any) -> float:
+def shapes_of(model: str) -> tuple[Shapes, int]:
+    """A block's matrices, and how many blocks there are."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(model)
+    width, depth = config.hidden_size, config.intermediate_size
+    gated = 2 if config.model_type == "llama" else 1
+    return [(width, width)] * 4 + [(width, depth)] * gated + [(depth, width)], config.num_hidden_layers
+
+
+def forward_flops(length: int, shapes: Shapes, layers: int) -> int:
+    """Of a row's real tokens: 2N for each token, and 4LTd for its attention scores and what they weigh."""
+    return length * layers * (2 * sum(rows * columns for rows, columns in shapes) + 4 * length * shapes[0][0])
+
+
+def peak(shapes: Shapes, dtype: Any) -> float:
     """FLOP/s of a layer's products, the best of all tries: others use this machine too."""
     return max(
         sum(2 * tokens * rows * columns for rows, columns in shapes)
@@ -45,20 +59,22 @@ def peak(shapes: list[tuple[int, int]], dtype: Any) -> float:
     )
 
 
-def factors(tokens: int, shapes: list[tuple[int, int]], dtype: Any) -> Iterator[tuple[Tensor, Tensor]]:
+def factors(tokens: int, shapes: Shapes, dtype: Any) -> Iterator[tuple[Tensor, Tensor]]:
     """(tokens, rows) and (rows, columns) for each shape."""
     import torch
 
     for rows, columns in shapes:
-        yield torch.randn(tokens, rows).to(dtype), torch.randn(rows, columns).to(dtype)
+        yield torch.randn(tokens, rows).to(dtype), torch.randn(columns, rows).to(dtype)
 
 
 def best_seconds(pairs: list[tuple[Tensor, Tensor]]) -> float:
-    """Of all products once."""
+    """Of all products once, as a linear layer has them."""
+    from torch.nn.functional import linear
+
     best = float("inf")
     for _ in range(TRIES):
         started = time.perf_counter()
         for left, right in pairs:
-            left @ right
+            linear(left, right)
         best = min(best, time.perf_counter() - started)
     return best

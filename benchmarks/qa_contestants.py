@@ -1,4 +1,4 @@
-"""The contestants of qa. Each runs in its own process: `python -m benchmarks.qa_contestants NAME JOB`.
+"""The contestants of qa.
 
 The two of the Trainer follow transformers' examples/pytorch/question-answering (run_qa.py, utils_qa.py): a long
 context is cut into windows that overlap, a window without the answer points at its first token, and the answer is the
@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .contenders import BEST_SETTINGS, EXAMPLE_SETTINGS, Parts, by_trainer, by_tunewright, seeded
-from .contest import BEST, EXAMPLE, OURS, ContestJob, answer
-from .jobs import perform
+from .jobs import Job, answer
+from .trainers import Parts, by_trainer, by_tunewright, seeded
 
 Measured = dict[str, Any]
 Question = dict[str, Any]  # id, question, context, answers: [{"text", "answer_start"}]
@@ -33,19 +32,21 @@ def read_questions(path: Path) -> list[Question]:
     return [{**asked, "context": paragraph["context"]} for paragraph in paragraphs for asked in paragraph["qas"]]
 
 
-def example(job: ContestJob) -> Measured:
-    """As the script's defaults are: every window padded to 384 tokens."""
-    return trainer(job, EXAMPLE_SETTINGS, padded=True)
+def lengths(job: Job) -> list[int]:
+    """Tokens of each window."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(job.model)
+    parts = windows(read_questions(Path(job.train)), tokenizer, padded=False)
+    return [len(window["inputs"]["input_ids"]) for window in parts]
 
 
-def trainer_best(job: ContestJob) -> Measured:
-    return trainer(job, BEST_SETTINGS, padded=False)
-
-
-def trainer(job: ContestJob, settings: dict[str, Any], padded: bool) -> Measured:
+def trainer(job: Job) -> Measured:
+    """`padded`: every window to MAX_LENGTH, as the script's defaults are."""
     import transformers as hf
 
     seeded(job)
+    padded = job.settings.get("padded", False)
     train, test = read_questions(Path(job.train)), read_questions(Path(job.test))
     tokenizer = hf.AutoTokenizer.from_pretrained(job.model)
     test_windows = windows(test, tokenizer, padded)
@@ -59,8 +60,9 @@ def trainer(job: ContestJob, settings: dict[str, Any], padded: bool) -> Measured
         ],
         test=[window["inputs"] for window in test_windows],
     )
-    (starts, ends), measured = by_trainer(job, settings, parts)
-    answer(job, answers_of(test, test_windows, starts, ends))
+    logits, measured = by_trainer(job, parts)
+    if logits is not None:
+        answer(job, answers_of(test, test_windows, *logits))
     return measured
 
 
@@ -132,16 +134,9 @@ def best(logits: Any) -> list[int]:
     return places
 
 
-def tunewright(job: ContestJob) -> Measured:
+def tunewright(job: Job) -> Measured:
     run, measured = by_tunewright(job)
     lines = (run / "predictions" / "test.jsonl").read_text(encoding="utf-8").splitlines()
     answers = {line["id"]: line["predicted"] or "" for line in map(json.loads, lines)}
     answer(job, answers)
     return measured
-
-
-CONTESTANTS = {EXAMPLE: example, BEST: trainer_best, OURS: tunewright}
-
-
-if __name__ == "__main__":
-    perform(CONTESTANTS, ContestJob)

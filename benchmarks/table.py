@@ -1,79 +1,69 @@
-"""From single measurements to medians and ratios, and to a table."""
+"""Tables for people, as Markdown: the same in a terminal and in docs/performance.md."""
 
 from __future__ import annotations
 
-from statistics import median
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
-Runs = dict[str, list[dict[str, Any]]]  # measurements by contestant
-Summary = dict[str, dict[str, Any]]
-
-MEDIANS = ("end_to_end_seconds", "training_seconds", "process_seconds", "peak_memory_mb", "accuracy")
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 
-def summarise(runs: Runs, num_rows: int, epochs: int) -> Summary:
-    """Medians per contestant, and how many times faster each is than the two Trainer recipes."""
-    peaks = runs.get("peak", [])
-    found = {name: medians(measured) for name, measured in runs.items() if name != "peak" and measured}
-    for line in found.values():
-        line["training_rows_per_second"] = num_rows * epochs / line["training_seconds"]
-        line["share_of_peak"] = share_of_peak(line, peaks)
-        for base in ("trainer-plain", "trainer-best"):
-            line[f"times_{base}"] = faster(found.get(base), line)
-    return found
+@dataclass(frozen=True)
+class Column:
+    """A figure of the summary. form: as in `format`; a percent sign at its end makes it a share."""
+
+    key: str
+    title: str
+    form: str
 
 
-def medians(measured: list[dict[str, Any]]) -> dict[str, Any]:
-    line: dict[str, Any] = {key: median(run[key] for run in measured) for key in MEDIANS}
-    seconds = [run["end_to_end_seconds"] for run in measured]
-    return {
-        "runs": len(measured),
-        "arithmetic": measured[0]["arithmetic"],
-        "range": [min(seconds), max(seconds)],
-        **line,
-    }
+COLUMNS = (
+    Column("runs", "runs", "d"),
+    Column("total_seconds", "total s", ".1f"),
+    Column("range", "min-max", ""),
+    Column("fit_seconds", "fit s", ".1f"),
+    Column("examples_per_second", "examples/s", ",.0f"),
+    Column("tokens_per_second", "tokens/s", ",.0f"),
+    Column("share_of_peak", "of peak", ".0%"),
+    Column("arithmetic", "in", ""),
+    Column("first_step_seconds", "first step s", ".1f"),
+    Column("peak_memory_mb", "MB", ",.0f"),
+)
+ESTIMATED = ("total_seconds", "fit_seconds")  # scaled, where `steps_run` is less than `steps_scaled_to`
 
 
-def faster(base: dict[str, Any] | None, line: dict[str, Any]) -> float | None:
-    return base["end_to_end_seconds"] / line["end_to_end_seconds"] if base else None
+def shown(line: dict[str, Any], column: Column) -> str:
+    """A cell."""
+    value = line.get(column.key)
+    if value is None:
+        return "-"
+    if column.key == "range":
+        return "{:.1f}-{:.1f}".format(*value)
+    mark = "est. " if column.key in ESTIMATED and "steps_run" in line else ""
+    return mark + format(value, column.form)
 
 
-def share_of_peak(line: dict[str, Any], peaks: list[dict[str, Any]]) -> float | None:
-    """Of the fastest peak seen in this contestant's arithmetic; padding counts as no work."""
-    if not peaks:
-        return None
-    best = max(run["peak_flops"][line["arithmetic"]] for run in peaks)
-    return float(peaks[0]["training_flops"] / line["training_seconds"] / best)
+def as_markdown(heads: list[str], rows: list[list[str]]) -> str:
+    """Aligned: the first column to the left, figures to the right."""
+    widths = [max(map(len, cells)) for cells in zip(heads, *rows, strict=True)]
+    rule = ["-" * max(width, 3) for width in widths]
+    lines = [heads, [rule[0], *(f"{dashes[:-1]}:" for dashes in rule[1:])], *rows]
+    return "\n".join(f"| {' | '.join(padded(cells, widths))} |" for cells in lines)
 
 
-def table_of(summary: Summary, titles: dict[str, str], title: str, caption: str) -> Table:
-    """One line a contestant, for a person to read."""
-    table = Table(title=title, caption=caption, caption_justify="left", title_justify="left")
-    table.add_column("", no_wrap=True)
-    for name in ("runs", "seconds", "min-max", "x plain", "x best", "process s", "rows/s", "of peak", "MB", "accuracy"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name, line in summary.items():
-        table.add_row(titles[name], *cells(line))
-    return table
-
-
-def cells(line: dict[str, Any]) -> list[str]:
-    low, high = line["range"]
+def padded(cells: list[str], widths: list[int]) -> list[str]:
     return [
-        str(line["runs"]),
-        f"{line['end_to_end_seconds']:.2f}",
-        f"{low:.2f}-{high:.2f}",
-        shown(line["times_trainer-plain"], ".1f"),
-        shown(line["times_trainer-best"], ".2f"),
-        f"{line['process_seconds']:.1f}",
-        f"{line['training_rows_per_second']:.0f}",
-        shown(line["share_of_peak"], ".0%") + f" {line['arithmetic']}",
-        f"{line['peak_memory_mb']:.0f}",
-        f"{line['accuracy']:.4f}",
+        cell.rjust(width) if place else cell.ljust(width)
+        for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
     ]
 
 
-def shown(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+def put_into(path: Path, text: str) -> None:
+    """Between the marks of a file; a file without them holds the text alone."""
+    known = path.read_text(encoding="utf-8") if path.is_file() else f"{BEGIN}\n{END}\n"
+    before, found, rest = known.partition(BEGIN)
+    after = rest.partition(END)[2]
+    whole = f"{before}{BEGIN}\n\n{text}\n\n{END}{after}" if found else text + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(whole, encoding="utf-8")

@@ -17,12 +17,14 @@ from tunewright.training.loop import Loop
 
 
 class Ended(NamedTuple):
-    """What can be seen of a run. `model` is the trained one in memory; `micro_batches` of its first step."""
+    """What can be seen of a run. `model` is the trained one in memory; `micro_batches` of its first step; whether
+    the frozen blocks' hidden states came from the cache."""
 
     path: Path
     metrics: dict[str, Any]
     model: Any
     micro_batches: int
+    prefix_is_served: bool
 
     @property
     def recipe(self) -> Any:
@@ -49,13 +51,14 @@ def run_of(raw: dict[str, Any]) -> Ended:
     def count(self):
         made = batches(self)
         seen["batches"].append(len(made[0]))
+        seen["served"] = self.cached is not None
         return made
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(artifact, "save", keep_model)
         patch.setattr(Loop, "batches", count)
         result = train(config.load(raw))
-    return Ended(result.path, result.metrics, seen["model"], next(iter(seen["batches"]), 0))
+    return Ended(result.path, result.metrics, seen["model"], next(iter(seen["batches"]), 0), seen.get("served", False))
 
 
 # --- what is looked at ---------------------------------------------------------------------------------------------
@@ -63,6 +66,10 @@ def run_of(raw: dict[str, Any]) -> Ended:
 
 def weights(ended: Ended) -> Any:
     return {name: value.tolist() for name, value in weights_of(ended.path).items()}
+
+
+def prefix_is_served(ended: Ended) -> Any:
+    return ended.prefix_is_served
 
 
 def steps(ended: Ended) -> Any:
@@ -248,11 +255,13 @@ SHOWN = {
     "training.max_steps": Shown(["training.max_steps=1"], steps),
     "training.learning_rate": Shown(["training.learning_rate=0.01"], weights),
     "training.batch_size": Shown(["training.batch_size=11"], steps),
+    "training.batch_tokens": Shown(["training.batch_tokens=60"], steps, ("training.batch_size=auto",)),
     "training.micro_batch_size": Shown(["training.micro_batch_size=5"], micro_batches),
     "training.micro_batch_tokens": Shown(["training.micro_batch_tokens=20"], micro_batches, INSTRUCTED),
     "training.score_before": Shown(["training.score_before=true"], before),
     "training.precision": Shown(["training.precision=bf16"], weights),
     "training.kernels": Shown(["training.kernels=plain"], weights),
+    "training.prefix_cache": Shown(["training.prefix_cache=none"], prefix_is_served, (*FREEZE, "training.epochs=2")),
     "training.seed": Shown(["training.seed=9"], weights),
     "training.schedule": Shown(["training.schedule=constant"], weights),
     "training.warmup": Shown(["training.warmup=2"], weights),

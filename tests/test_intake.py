@@ -56,6 +56,26 @@ def test_nothing_but_a_file_is_needed_and_what_was_decided_is_told(hundred):
     ]
 
 
+def test_long_data_stays_on_disk_and_is_the_same(tmp_path, monkeypatch):
+    from tunewright.data import disk_rows
+
+    path = write_rows(tmp_path / "many.csv", 3000)
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(",app\n")
+    held = take(path, on_bad_row="drop", limit=2500)
+    for module, name in ((disk_rows, "MANY"), (intake, "HELD")):
+        monkeypatch.setattr(module, name, 500)
+    found = take(path, on_bad_row="drop", limit=2500)
+    assert found.notes == held.notes
+    for name, split in held.splits.items():
+        other = found.splits[name]
+        assert isinstance(split.rows, list)
+        assert not isinstance(other.rows, list)
+        assert list(other.rows) == split.rows
+        assert other.rows[5:8] == split.rows[5:8]
+        assert (other.content, other.rows_in, other.dropped) == (split.content, split.rows_in, split.dropped)
+
+
 def test_made_splits_are_disjoint_whole_stratified_and_seeded(hundred):
     found = take(hundred).splits
     assert sum(map(len, map(numbers, found.values()))) == 100

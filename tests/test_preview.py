@@ -6,6 +6,7 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tunewright.run
@@ -253,7 +254,9 @@ def test_what_is_previewed_is_what_is_trained_on(tiny, inbox, tmp_path, monkeypa
     raw = {"model": tiny, "data": {"train": inbox, "max_length": 9}, "training": {"batch_size": 4, "precision": "fp32"}}
     tunewright.run.train(load(raw | {"out": str(tmp_path / "run")}))
     preview = prepare(load(raw))
-    assert seen[0].encoded == preview.encoded
+    assert list(seen[0].encoded) == list(preview.encoded) == ["train", "validation", "test"]
+    for name, encoded in preview.encoded.items():
+        np.testing.assert_equal(seen[0].encoded[name].features.columns, encoded.features.columns)
     assert seen[0].task == preview.task
     assert seen[0].config.data == preview.config.data
     assert seen[0].config.training.micro_batch_size == preview.config.training.micro_batch_size

@@ -138,10 +138,11 @@ def test_an_adapter_beside_a_base_model_is_not_followed(bert, marker, small):  #
 def test_a_pickle_in_the_feature_cache_is_computed_anew(small, marker):  # S1
     raw = small("run", "feature_extraction", POOLED)
     tw.train(raw, progress=False)
-    cached = list(Path(os.environ["TUNEWRIGHT_CACHE"]).rglob("*.npy"))
+    cached = list(Path(os.environ["TUNEWRIGHT_CACHE"]).rglob("*.npz"))
     assert cached
     for file in cached:
-        np.save(file, np.array([Bomb(marker)], dtype=object), allow_pickle=True)
+        bombs = np.array([Bomb(marker)], dtype=object)
+        np.savez(file, keys=bombs, values=bombs, allow_pickle=True)
     tw.train(raw, progress=False, overwrite=True)
     assert not marker.exists()
 

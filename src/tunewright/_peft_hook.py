@@ -63,6 +63,7 @@ class RegisteringLoader(Loader):
         module.__loader__ = self.loader
         if module.__spec__ is not None:
             module.__spec__.loader = self.loader
+        importlib.import_module("tunewright.kernels").settle_bitsandbytes()  # PEFT would import it by itself
         self.loader.exec_module(module)
         register()
 

@@ -94,14 +94,24 @@ class TrainingConfig(Settings):
     epochs: Annotated[float, Field(gt=0)] | Auto = Field("auto", description="passes over the training rows")
     max_steps: int | None = Field(None, ge=1, description="optimizer steps; overrides epochs")
     learning_rate: Annotated[float, Field(gt=0)] | Auto = Field("auto", description="the peak rate")
-    batch_size: Annotated[int, Field(ge=1)] | Auto = Field("auto", description="rows per optimizer step, all devices")
-    micro_batch_size: Annotated[int, Field(ge=1)] | Auto = Field("auto", description="rows per forward pass")
+    batch_size: Annotated[int, Field(ge=1)] | Auto | None = Field(
+        "auto", description="rows per optimizer step, all devices; none where batch_tokens is given"
+    )
+    batch_tokens: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="about so many tokens per optimizer step, all devices, instead of batch_size rows"
+    )
+    micro_batch_size: Annotated[int, Field(ge=1)] | Auto = Field(
+        "auto", description="rows per forward pass; auto: as many as fit into memory, no more than are fast"
+    )
     micro_batch_tokens: Annotated[int, Field(ge=1)] | Auto | None = Field(
-        "auto", description="tokens per forward pass, where rows are packed; the effective batch stays what it is"
+        "auto", description="tokens per forward pass, padding included; the effective batch stays what it is"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: the fastest by a probe")
     kernels: Literal["auto", "plain"] = Field(
         "auto", description="auto: faster attention and dropout on a CPU; plain: torch's own"
+    )
+    prefix_cache: Literal["auto", "none"] = Field(
+        "auto", description="auto: blocks below everything that trains run once for all passes; none: in each pass"
     )
     seed: int = Field(0, ge=0, lt=2**32, description="of new weights, the order of rows and dropout")
     schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="decay after the warm-up")
@@ -118,6 +128,12 @@ class TrainingConfig(Settings):
         "none", description="of uneven classes: by weights, by drawing rows evenly, or by focal loss (see data.md)"
     )
     dropout: float | None = Field(None, ge=0, lt=1, description="replaces the model's own rates; 0 switches them off")
+
+    @model_validator(mode="after")
+    def refuse_two_batch_sizes(self) -> Self:
+        if (self.batch_tokens is None) == (self.batch_size is None) and self.batch_size != "auto":
+            raise ValueError("give either batch_size or batch_tokens, and leave out the other")
+        return self
 
 
 def full() -> Any:

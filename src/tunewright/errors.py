@@ -7,6 +7,7 @@
     │   └── UnsafeError          it would run foreign code or leave its folder
     ├── CheckpointError          a checkpoint that can't be written, read or continued
     ├── RunDirectoryError        taken by another process, or holds a finished run
+    ├── OutOfMemoryError         one row alone is too much
     └── DivergedError            loss or gradient is no longer finite
     Interrupted                  exit 130 or 143: stopped by a signal, after a checkpoint
 
@@ -61,6 +62,10 @@ class CheckpointError(TunewrightError):
 
 class RunDirectoryError(TunewrightError):
     """The run directory belongs to somebody else, or holds a finished run."""
+
+
+class OutOfMemoryError(TunewrightError):
+    """A single row does not fit into memory; more of them are cut into smaller batches."""
 
 
 class DivergedError(TunewrightError):

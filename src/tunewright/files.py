@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from .errors import UnsafeError
+
+SHARE_OF_DISK = 0.25  # that the cache folder may have: of what it has and of what is free
 
 
 def sha256(path: Path) -> str:
@@ -24,6 +29,17 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def digest_of_all(values: Iterable[Any]) -> str:
+    """`digest` of a list of these values, which are never all there at once."""
+    encoder, left, between = json.JSONEncoder(sort_keys=True, default=str), iter(values), b""
+    content = hashlib.sha256(b"[")
+    while part := list(islice(left, 1000)):
+        content.update(between + encoder.encode(part)[1:-1].encode())
+        between = b", "
+    content.update(b"]")
+    return content.hexdigest()
+
+
 def flush_to_disk(path: Path) -> None:
     """fsync of a file or of a folder's entries: after it, a power cut loses nothing."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -33,16 +49,23 @@ def flush_to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replaces a file in one move: a reader sees the old or the new text, never half of it."""
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write into; it becomes `path` in one move when the block ends well, else it is gone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        beside.write_text(text, encoding="utf-8")
+        yield beside
         flush_to_disk(beside)
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a file in one move: a reader sees the old or the new text, never half of it."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -103,3 +126,24 @@ def cache_folder() -> Path:
     chosen = os.environ.get("TUNEWRIGHT_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(chosen) if chosen else Path(base) / "tunewright"
+
+
+def make_room(size: int) -> None:
+    """Deletes what was used longest ago, until `size` more bytes fit into the cache folder's share of the disk.
+
+    Raises OSError where they never will, or nothing can be written there.
+    """
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = sorted(
+        (found.stat().st_mtime, found.stat().st_size, found) for found in folder.glob("*/**/*") if found.is_file()
+    )
+    used = sum(bytes_of for _, bytes_of, _ in kept)
+    limit = SHARE_OF_DISK * (used + shutil.disk_usage(folder).free)
+    if size > limit:
+        raise OSError(errno.ENOSPC, f"they need {size / 2**20:.0f} MiB of {folder}")
+    for _, bytes_of, path in kept:
+        if used + size <= limit:
+            break
+        path.unlink(missing_ok=True)
+        used -= bytes_of

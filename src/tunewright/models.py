@@ -213,9 +213,10 @@ def load_model(source: Source, auto_class: str, quantization_config: Any = None,
     import torch
     import transformers
 
-    from .kernels import settle_bitsandbytes
+    if quantization_config is not None:
+        from .kernels import settle_bitsandbytes
 
-    settle_bitsandbytes()
+        settle_bitsandbytes()
     for key, value in config_changes.items():
         setattr(source.config, key, value)
     if not source.weights:

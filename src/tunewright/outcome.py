@@ -15,7 +15,7 @@ from .desk.checking import for_ledger
 from .evaluation import scalars
 from .files import finite, write_text
 from .resolve import now
-from .training.loop import peak_memory_mb
+from .training.memory import peak_memory_mb
 from .training.state import State, best_evaluation
 
 if TYPE_CHECKING:
@@ -32,11 +32,9 @@ def ledger_of(session: Session) -> dict[str, Any]:
     for name, split in session.intake.splits.items():
         labels = Counter(label for row in split.rows for label in session.task.counted(row))
         encoded = session.encoded[name]
-        mended = Counter(phrase for row in split.rows for phrase in row.mended) + encoded.faults
-        splits[name] = ledger.entry(
-            split.source, split.sha256, split.rows_in, split.dropped, labels, encoded.features, mended, encoded.counts
-        )
-    texts = {name: [row.text for row in split.rows] for name, split in session.intake.splits.items()}
+        mended = Counter(phrase for row in split.rows for phrase in row.mended)
+        splits[name] = ledger.entry(split.source, split.sha256, split.rows_in, split.dropped, labels, encoded, mended)
+    texts = {name: (row.text for row in split.rows) for name, split in session.intake.splits.items()}
     return {
         "splits": splits,
         "max_length": session.config.data.max_length,

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from . import artifact, models, report
 from .config import RunConfig, dump
+from .data.sampler import num_steps
 from .desk.before_training import check_first
 from .directory import METRICS, default_out, is_finished
 from .errors import CheckpointError, ModelError
-from .evaluation import scalars
+from .evaluation import largest_distance, scalars
 from .fast import speed_up
 from .files import read_json, write_json, write_text
 from .intake import take_in
@@ -22,18 +23,19 @@ from .launch import choose_precision, make_accelerator, only_one_process, with_m
 from .layers import layer_map
 from .outcome import ledger_of, metrics_of, write_predictions
 from .predict import Predictor
-from .resolve import balanced, effective_task, refuse_unread, resolve
+from .resolve import balanced, effective_task, is_sized, refuse_unread, resolve
 from .session import Session, open_checkpoints, tell
 from .strategies.base import ParameterGroup, Rates
 from .tasks.base import Metric, Row, Task
-from .training import precision as arithmetic
+from .training import memory
 from .training.callbacks import Callback, EarlyStopping, History, OverfittingWarning
 from .training.checkpoint import Checkpoints
-from .training.features import features_of, key_of
+from .training.features import features_of, origin_of
 from .training.head import Split as HeadSplit
-from .training.head import fit_head
+from .training.head import answers, fit_head
 from .training.loop import Data, Plan, fit, load_weights
-from .training.prefix import PrefixCache, origin_of
+from .training.precision import use_fast_products
+from .training.prefix import PrefixCache
 from .training.progress import Listener
 from .training.reference import with_reference
 from .training.state import State, best_evaluation, better
@@ -92,14 +94,17 @@ def train(
         task = balanced(config, task, intake)
         tokenizer = models.load_tokenizer(source, task.by_words)
         intake.notes.extend(task.dress(tokenizer))
-        config, encoded = resolve(config, run, intake, task, source, tokenizer)
+        sized = is_sized(config, task)
+        show = (listener if accelerator.is_main_process else Listener()).progress
+        config, encoded = resolve(config, run, intake, task, source, tokenizer, show)
         checked = check_first(config, run, intake, task, tokenizer, accelerator, resume, listener)
         solves = config.strategy.solves(task)
         precision = choose_precision(config, run, source, accelerator, resume, solves)
         config = with_precision(config, precision, solves)
         session = Session(
-            config, run, intake, source, task, tokenizer, encoded, accelerator, precision, listener, started, checked
-        )
+            config, run, intake, source, task, tokenizer, encoded, accelerator, precision, listener, started, checked,
+            sized=sized,
+        )  # fmt: skip
         return carry_out(session, resume, allow_missing)
 
 
@@ -112,10 +117,10 @@ def carry_out(session: Session, resume: bool, allow_missing: tuple[str, ...]) ->
         write_json(session.run / "data.json", ledger_of(session))
     model = make_model(session)
     if session.solves:
-        state = train_head(session, model)
+        state, outputs = train_head(session, model)
     else:
         state = train_loop(session, model, checkpoints, resume, allow_missing)
-    outputs = {name: final_outputs(session, model, state, name) for name in session.encoded if name != "train"}
+        outputs = {name: final_outputs(session, model, state, name) for name in session.encoded if name != "train"}
     if "validation" in outputs:
         session.task = session.task.tune(outputs["validation"], session.rows("validation"))
     if not session.is_main:
@@ -149,6 +154,7 @@ def make_model(session: Session) -> nn.Module:
     model = session.strategy.apply(model, session.task).to(session.accelerator.device)
     if training.kernels == "auto":
         speed_up(model, session.accelerator.device)
+        use_fast_products(model, *models.widths(session.source.config), session.accelerator.device)
     return model
 
 
@@ -162,7 +168,7 @@ def score_before(session: Session, model: nn.Module) -> None:
 
 def ask_reference(session: Session, model: nn.Module) -> None:
     """What the model says of every pair before it is changed becomes part of the data."""
-    origin = {**origin_of(session.source, arithmetic.current(), "fp32"), "loaded": session.strategy.kind == "qlora"}
+    origin = origin_of(session.source, loaded=session.strategy.kind == "qlora")
     for name, encoded in session.encoded.items():
         ask = partial(session.outputs, model, name, session.task.during_training())
         session.accelerator.wait_for_everyone()  # all must find the same cache, or one would wait for the others' share
@@ -171,36 +177,38 @@ def ask_reference(session: Session, model: nn.Module) -> None:
             session.listener.note(f"reference of {name}: {'cached' if cached else 'computed once'}")
 
 
-def train_head(session: Session, model: Any) -> State:
-    """Features once, then a convex problem. Nothing to checkpoint: the features are cached, the rest takes seconds."""
+def train_head(session: Session, model: Any) -> tuple[State, dict[str, list[Any]]]:
+    """Features once, then a convex problem; what the head says of validation and test.
+
+    Nothing to checkpoint: the features are cached, the rest takes seconds.
+    """
     state = State(total_steps=1, steps_per_epoch=1)
     history = History(session.run / HISTORY, every=1)
     if session.is_main:
         history.on_start(state)
     began = time.perf_counter()
-    parts = {name: head_split(session, model, name) for name in ("train", "validation") if name in session.encoded}
+    known = [name for name in session.encoded if name != "test"]
+    parts = {name: head_split(session, model, name) for name in known}
     state.fit_seconds = time.perf_counter() - began
     strengths = session.strategy.regularisation  # type: ignore[attr-defined]
     log = history.write if session.is_main else (lambda line: None)
-    return fit_head(model.head, session.task, parts["train"], parts.get("validation"), strengths, state, log)
+    fit_head(model.head, session.task, parts["train"], parts.get("validation"), strengths, state, log)
+    if "test" in session.encoded:
+        parts["test"] = head_split(session, model, "test")
+    return state, {name: answers(model.head, part) for name, part in parts.items() if name != "train"}
 
 
 def head_split(session: Session, model: Any, name: str) -> HeadSplit:
     """One split's cached features and targets."""
-    origin = {
-        "model": session.source.fingerprint,
-        "tokenizer": session.source.tokenizer_fingerprint,
-        "pooling": getattr(session.task, "pooling", None),
-        "arithmetic": arithmetic.current(),
-    }
+    pooling, kernels = getattr(session.task, "pooling", None), session.config.training.kernels
+    origin = origin_of(session.source, pooling=pooling, kernels=kernels)
     encoded = session.encoded[name]
     show = partial(session.listener.progress, f"features of {name}") if session.is_main else None
-    key = key_of(encoded, **origin)
-    values, cached = features_of(model, encoded, session.collate, session.accelerator.device, key, show)
+    device = session.accelerator.device
+    values, computed = features_of(lambda: model, encoded, session.collate, device, origin, show)
     if session.is_main:
-        session.listener.note(
-            f"features of {name}: {values.shape[0]} x {values.shape[1]}{', cached' if cached else ''}"
-        )
+        shape = f"{values.shape[0]} x {values.shape[1]}"
+        session.listener.note(f"features of {name}: {shape}{f', {computed} computed' if computed else ', cached'}")
     return HeadSplit(values, [item.label for item in encoded.features], session.rows(name))
 
 
@@ -223,12 +231,13 @@ def train_loop(
         )
         for text in (*state.warnings, at):
             session.listener.note(text)
+    data = Data(session.examples, session.collate, [row.number for row in session.rows("train")], classes(session))
     found = fit(
         resume=checkpoint,
         model=model,
         task=session.task,
-        data=Data(session.examples, session.collate, [row.number for row in session.rows("train")], classes(session)),
-        plan=plan,
+        data=data,
+        plan=fitted(session, model, data, plan, groups, checkpoint.state if checkpoint else {}),
         groups=groups,
         precision=session.precision,
         accelerator=session.accelerator,
@@ -250,18 +259,19 @@ def classes(session: Session) -> list[int] | None:
 
 def prefix_cache(session: Session) -> PrefixCache:
     """Where the hidden states below the trainable blocks are kept."""
-    origin = origin_of(session.source, arithmetic.current(), session.precision.name)
+    origin = origin_of(session.source, precision=session.precision.name)
     show = partial(session.listener.progress, "frozen blocks") if session.is_main else None
     return PrefixCache(
         session.encoded["train"], session.collate, session.accelerator.device, origin, session.precision.autocast, show,
-        session.listener.note,
+        session.listener.note, session.config.training.prefix_cache == "auto",
     )  # fmt: skip
 
 
 def plan_of(session: Session) -> Plan:
     """The resolved numbers of the loop."""
     training = session.config.training
-    per_epoch = -(-len(session.examples.features) // int(training.batch_size))
+    batch_size = int(training.batch_size or 0) or None
+    per_epoch = num_steps(session.examples.lengths, batch_size, training.batch_tokens)
     total = training.max_steps or max(1, round(per_epoch * float(training.epochs)))
     every = {
         name: per_epoch if value == "epoch" else int(value)
@@ -270,9 +280,9 @@ def plan_of(session: Session) -> Plan:
     }
     return Plan(
         seed=training.seed,
-        batch_size=int(training.batch_size),
+        batch_size=batch_size,
         micro_batch_size=int(training.micro_batch_size),
-        micro_batch_tokens=int(training.micro_batch_tokens or 0) or None,  # none where rows are not packed
+        micro_batch_tokens=int(training.micro_batch_tokens or 0) or None,
         total_steps=total,
         steps_per_epoch=per_epoch,
         schedule=training.schedule,
@@ -280,6 +290,24 @@ def plan_of(session: Session) -> Plan:
         max_gradient_norm=training.max_gradient_norm,
         **every,
     )
+
+
+def fitted(
+    session: Session, model: nn.Module, data: Data, plan: Plan, groups: Sequence[ParameterGroup], known: dict[str, Any]
+) -> Plan:
+    """The plan with micro-batches that fit into memory, unless their size was given; run.yaml says what was found."""
+    if session.sized:
+        return plan
+    trained = [value for group in groups for value in group.parameters.values()]
+    parts = plan, known, model, session.task, data, trained
+    found, note = memory.fitting(*parts, session.precision, session.accelerator)
+    if found != plan and session.is_main:
+        training = session.config.training.model_copy(update=memory.sizes_of(found))
+        session.config = session.config.model_copy(update={"training": training})
+        write_text(session.run / "run.yaml", dump(session.config))
+    if note and session.is_main:
+        session.listener.note(note)
+    return found
 
 
 def validate(session: Session, model: nn.Module, state: State) -> dict[str, Any]:
@@ -361,7 +389,7 @@ def prove_parity(session: Session, outputs: dict[str, list[Any]]) -> None:
     predictor = Predictor.load(session.run, session.config.trust_remote_code)
     refuse_other_tokens(session, predictor, name, rows)
     served = predictor.outputs(rows)
-    gap = max(map(session.task.distance, served, outputs[name]))
+    gap = largest_distance(session.task, served, outputs[name][: len(rows)])
     if gap > 1e-3:
         what = f"the saved model answers differently (largest difference of a logit: {gap:.2g})"
         raise ModelError(what, where=str(session.run / "model"), fix="report this with run.yaml")

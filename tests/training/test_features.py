@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import tunewright as tw
-from tests.conftest import assert_same_weights, make_model, write_rows
+from tests.conftest import WORDS, assert_same_weights, make_model, write_rows
+from tests.training.test_resume import Heard
+from tunewright.config import load
+from tunewright.files import cache_folder
+from tunewright.heads import mean_by_owner
+from tunewright.run import train
 from tunewright.tasks.base import Row
 from tunewright.tasks.sequence_classification import SequenceClassification
 from tunewright.training import features
+from tunewright.training.store import key_of
 
 TASK = {"kind": "sequence_classification", "pooling": "mean"}
 
@@ -29,22 +37,32 @@ def parts(tiny, texts, **task):
 
 @pytest.mark.parametrize("task", [{}, {"long_text": "windows", "window_overlap": 2}])
 def test_cached_features_are_the_uncached_ones(tiny, task):  # N7
-    model, encoded, collate = parts(tiny, ["invoice money", "broken " * 20, "app"], **task)
-    first, cached = features.features_of(model, encoded, collate, "cpu", "key")
-    again, cached_again = features.features_of(model, encoded, collate, "cpu", "key")
-    assert (cached, cached_again) == (False, True)
+    model, encoded, collate = parts(tiny, ["invoice money", " ".join(WORDS[:20]), "app"], **task)
+    first, computed = asked(model, encoded, collate)
+    again, computed_again = asked(lambda: pytest.fail("asked"), encoded, collate)
+    assert (computed, computed_again) == (sum(encoded.num_windows), 0)
     assert np.array_equal(first, again)
-    alone = [features.compute(model, type(encoded)([item]), collate, "cpu", None)[0] for item in encoded.features]
-    assert np.abs(first - np.stack(alone)).max() < 1e-6
+    batch = collate(encoded.features)
+    with torch.no_grad():
+        plain = model.features(**batch.inputs)
+    owners = batch.owners if batch.owners is not None else torch.arange(len(plain))
+    assert np.abs(first - mean_by_owner(plain, owners, len(first)).numpy()).max() < 1e-6
+
+
+def asked(model, encoded, collate, origin=None, progress=None):
+    get = model if not hasattr(model, "parameters") else lambda: model
+    return features.features_of(get, encoded, collate, torch.device("cpu"), origin or {"model": "m"}, progress)
+
+
+def cached_files() -> list[Path]:
+    return sorted((cache_folder() / "features").rglob("*.npz"))
 
 
 def test_the_head_on_cached_features_gives_the_models_logits(tiny):  # N7
-    import torch
-
     model, encoded, collate = parts(
         tiny, ["invoice money", "broken " * 20, "app"], long_text="windows", window_overlap=2
     )
-    values, _ = features.features_of(model, encoded, collate, "cpu", "key")
+    values, _ = asked(model, encoded, collate)
     made = SequenceClassification(labels=("a", "b"), pooling="mean")
     with torch.no_grad():
         through_head = model.head(torch.from_numpy(values)).numpy()
@@ -52,44 +70,86 @@ def test_the_head_on_cached_features_gives_the_models_logits(tiny):  # N7
     assert np.abs(through_head - through_model).max() < 1e-6
 
 
-def keys_of(tiny, texts=("invoice money", "app"), **origin):
-    _, encoded, _ = parts(tiny, list(texts))
-    return features.key_of(encoded, **{"model": "m", "tokenizer": "t", "pooling": "mean", **origin})
+TEXTS = ["invoice money", "app", "box red", "broken red box late parcel", "money money", "app"]
 
 
-def test_another_model_tokenizer_pooling_or_text_never_hits_the_cache(tiny):  # N7
-    keys = [
-        keys_of(tiny),
-        keys_of(tiny, model="other"),
-        keys_of(tiny, tokenizer="other"),
-        keys_of(tiny, pooling="cls"),
-        keys_of(tiny, texts=("invoice money", "box")),
-        keys_of(tiny, texts=("app", "invoice money")),
-        keys_of(tiny, texts=("invoice", "money app")),
-    ]
-    assert len(set(keys)) == len(keys)
-    assert keys_of(tiny) == keys[0]
+@pytest.mark.parametrize("other", ["model", "tokenizer", "pooling", "arithmetic"])
+def test_another_model_tokenizer_pooling_or_arithmetic_never_hits(tiny, other):  # N7
+    model, encoded, collate = parts(tiny, TEXTS)
+    origin = {"model": "m", "tokenizer": "t", "pooling": "mean", "arithmetic": "a"}
+    assert asked(model, encoded, collate, origin)[1] == 5
+    assert asked(model, encoded, collate, {**origin, other: "another"})[1] == 5
+    assert asked(model, encoded, collate, origin)[1] == 0
 
 
-def test_a_run_on_another_model_computes_its_own_features(small, tmp_path, monkeypatch):  # N7
-    calls = []
-    real = features.compute
-    monkeypatch.setattr(features, "compute", lambda *a, **k: calls.append(1) or real(*a, **k))
+def test_other_token_ids_types_or_cuts_have_other_keys():  # N7
+    asks = [([1, 2], None), ([2, 1], None), ([1], None), ([1, 2], [0, 0]), ([1, 2], [0, 1]), ([1, 2, 0, 1], None),
+            ([], None), ([0], None)]  # fmt: skip
+    keys = {key_of(*ask) for ask in asks} | {key_of([1, 2], None, 0), key_of([1, 2], None, 1), key_of([2, 1, 2], None)}
+    assert len(keys) == len(asks) + 3
+
+
+def test_rows_are_known_in_any_split_and_the_others_are_computed(tiny):  # N7
+    model, encoded, collate = parts(tiny, TEXTS)
+    whole, _ = asked(model, encoded, collate)
+    for texts, computed in [(["box red", "app"], 0), (["app", "driver login", "invoice money", "driver login"], 1)]:
+        _, other, _ = parts(tiny, texts)
+        values, made = asked(model, other, collate)
+        assert made == computed
+        for text, value in zip(texts, values, strict=True):
+            assert text not in TEXTS or np.array_equal(value, whole[TEXTS.index(text)])
+
+
+def test_no_bit_depends_on_what_was_cached_before_or_stands_beside(tiny, monkeypatch):  # C2
+    words = [*TEXTS, *(" ".join(WORDS[place : place + size]) for size in (1, 2, 3, 5) for place in range(9))]
+    model, encoded, collate = parts(tiny, words)
+    cold, _ = asked(model, encoded, collate)
+    for number, known in enumerate((words[::7], words[5:20])):
+        monkeypatch.setenv("TUNEWRIGHT_CACHE", f"{os.environ['TUNEWRIGHT_CACHE']}{number}")
+        asked(model, parts(tiny, known)[1], collate)
+        warm, computed = asked(model, encoded, collate)
+        assert 0 < computed < len(words)
+        assert np.array_equal(cold, warm)
+
+
+def test_what_was_computed_before_an_interruption_is_kept(tiny):
+    model, encoded, collate = parts(tiny, TEXTS)
+
+    def stop(done, total):
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        asked(model, encoded, collate, progress=stop)
+    assert 0 < asked(model, encoded, collate)[1] < 5
+
+
+def test_checks_runs_and_other_splits_share_what_was_computed(small):
+    """The check knows the encoder of the desk; the tiny model is made that one."""
     raw = small("first", "feature_extraction", TASK)
-    tw.train(raw, progress=False)
-    assert len(calls) == 2  # train and validation
-    tw.train(small("again", "feature_extraction", TASK), progress=False)
-    assert len(calls) == 2
+    listener = Heard()
+    train(load(raw), listener=listener)
+    assert [note for note in listener.notes if note.startswith("features of")] == [
+        "features of train: 43 x 32, 43 computed", "features of validation: 5 x 32, 5 computed"]  # fmt: skip
+    again, other = small("again", "feature_extraction", TASK), Heard()
+    again["data"] = {**again["data"], "split_seed": 5}
+    train(load(again), listener=other)
+    assert all(note.endswith("cached") for note in other.notes if note.startswith("features of"))
+
+
+def test_a_run_on_another_model_computes_its_own_features(small, tmp_path):  # N7
+    tw.train(small("first", "feature_extraction", TASK), progress=False)
+    known = len(cached_files())
     other = small("other", "feature_extraction", TASK) | {"model": str(make_model(tmp_path / "other", "roberta"))}
     tw.train(other, progress=False)
-    assert len(calls) == 4
+    assert len(cached_files()) == 2 * known
 
 
 @pytest.mark.parametrize("damage", [b"", b"not numpy", None])
 def test_a_damaged_cache_file_is_computed_again(small, damage):  # N7
     raw = small("first", "feature_extraction", TASK)
     tw.train(raw, progress=False)
-    for path in (features.cache_folder() / "features").iterdir():
+    assert cached_files()
+    for path in cached_files():
         path.write_bytes(path.read_bytes()[:-40] if damage is None else damage)
     again = small("again", "feature_extraction", TASK)
     tw.train(again, progress=False)
@@ -97,8 +157,6 @@ def test_a_damaged_cache_file_is_computed_again(small, damage):  # N7
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_but_time(small, monkeypatch):
-    blocked = Path(features.cache_folder())
-    blocked.parent.mkdir(parents=True, exist_ok=True)
     monkeypatch.setenv("TUNEWRIGHT_CACHE", "/proc/nowhere")
     assert tw.train(small("run", "feature_extraction", TASK), progress=False).metrics["stopped"] == "completed"
 
@@ -126,7 +184,6 @@ def test_no_second_forward_pass_however_many_strengths(small, monkeypatch):
 
 def test_the_head_is_fitted_to_convergence_like_scikit_learns(tiny, tmp_path):
     """Multinomial logistic regression with the same penalty has one solution."""
-    import torch
     from sklearn.linear_model import LogisticRegression
 
     from tunewright.training.head import Split, fit_head

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import tunewright as tw
+import tunewright.files as files_of_ours
 from tests.conftest import WORDS, make_model, make_tokenizer, weights_of
 from tests.matrix.conftest import ARCHITECTURES, data_for
 from tests.training.test_resume import Heard
@@ -97,14 +98,57 @@ def test_the_blocks_below_run_only_once(small, monkeypatch):
     assert sum(rows) == 4 * 43
 
 
+def test_switched_off_the_frozen_blocks_run_in_each_pass_to_the_same_end(small):  # N7
+    on, off = small("on", "freeze", precision="fp32"), small("off", "freeze", precision="fp32", prefix_cache="none")
+    assert heard(off) == []
+    assert not files()
+    assert len(heard(on)) == 1
+    assert gap(on, off) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("strategy", "training", "below"),
+    [({"kind": "freeze", "blocks": 1}, {"prefix_cache": "none"}, [False, False]), ("lora", {}, [False, True])],
+)
+def test_nothing_below_the_lowest_trainable_parameter_asks_for_gradients(small, monkeypatch, strategy, training, below):
+    from transformers.models.bert.modeling_bert import BertLayer
+
+    asks = []
+    forward = BertLayer.forward
+
+    def watched(self, hidden, *arguments, **named):
+        if torch.is_grad_enabled():
+            asks.append(hidden.requires_grad)  # of what the blocks and embeddings below made
+        return forward(self, hidden, *arguments, **named)
+
+    monkeypatch.setattr(BertLayer, "forward", watched)
+    tw.train(small("run", strategy, **training), progress=False)
+    assert asks == below * (len(asks) // 2)
+    assert asks
+
+
+def test_what_was_used_longest_ago_makes_room(small, monkeypatch):
+    heard(small("first", "freeze"))
+    (first,) = files()
+    os.utime(first, (1, 1))
+    used = sum(
+        path.stat().st_size for path in cache_folder().rglob("*") if path.is_file() and path.parent != cache_folder()
+    )
+    free = files_of_ours.shutil.disk_usage(cache_folder()).free
+    monkeypatch.setattr(files_of_ours, "SHARE_OF_DISK", (used + first.stat().st_size / 2) / (used + free))
+    heard(small("second", {"kind": "freeze", "blocks": 2}))
+    assert first not in files()
+    assert len(files()) == 1
+
+
 def test_a_second_run_finds_what_the_first_computed(small):
     assert heard(small("first", "freeze")) == ["hidden states of the 1 frozen blocks: computed once"]
     (file,) = files()
-    written = file.stat().st_mtime_ns
+    written = file.stat().st_ino
     assert heard(small("again", {"kind": "freeze", "head_learning_rate": 2})) == [
         "hidden states of the 1 frozen blocks: cached"
     ]
-    assert file.stat().st_mtime_ns == written
+    assert file.stat().st_ino == written
 
 
 def test_another_model_precision_number_of_blocks_or_data_never_hits(small, tmp_path):  # N7
@@ -133,7 +177,7 @@ def test_a_single_pass_is_not_worth_a_cache(small):
 
 
 def test_without_room_the_run_goes_on_uncached(small, monkeypatch):
-    monkeypatch.setattr(prefix, "SHARE_OF_DISK", 1e-12)
+    monkeypatch.setattr(files_of_ours, "SHARE_OF_DISK", 1e-12)
     (said,) = heard(small("run", "freeze"))
     assert "computed in each pass, because they can't be kept (they need 0 MiB of" in said
     assert not files()

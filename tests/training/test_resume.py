@@ -63,6 +63,23 @@ def test_a_resumed_run_is_bitwise_the_uninterrupted_one(small, micro, step):  # 
     assert history(whole) == history(cut)
 
 
+@pytest.mark.parametrize("step", [2, 7])
+def test_a_run_by_tokens_resumes_bitwise(small, step):  # R5
+    how = {"batch_size": "auto", "batch_tokens": 60, "micro_batch_tokens": 40, "checkpoint_every": 2}
+    whole, cut = small("whole", **how), small("cut", **how)
+    result = tw.train(whole, progress=False)
+    rows = [json.loads(line) for line in (result.path / "history.jsonl").read_text().splitlines()]
+    tokens = [line["tokens_per_second"] / line["rows_per_second"] for line in rows if "loss" in line]
+    assert len({round(value, 3) for value in tokens}) > 2
+    killed(cut, step)
+    tw.train(cut, progress=False, resume=True)
+    assert_same_weights(whole["out"], cut["out"])
+    assert history(whole) == history(cut)
+    again = yaml.safe_load((result.path / "run.yaml").read_text())
+    assert (again["training"]["batch_size"], again["training"]["batch_tokens"]) == (None, 60)
+    assert load(again | {"out": "again"}).training.micro_batch_tokens == 40
+
+
 def history(raw: dict) -> list[tuple]:
     lines = [json.loads(line) for line in (Path(raw["out"]) / "history.jsonl").read_text().splitlines()]
     return [(line["step"], line.get("loss"), line.get("validation")) for line in lines]

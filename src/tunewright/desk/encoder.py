@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .. import models
 from ..data.row import Row
+from ..fast import speed_up
 from ..tasks.sequence_classification import SequenceClassification
 from ..training import features, precision
 
@@ -68,19 +69,15 @@ class PooledEncoder:
     ) -> NDArray[np.float32]:
         rows = [Row(place, text) for place, text in enumerate(texts)]
         encoded = self.task.encode(rows, self.tokenizer, self.task.max_length(self.source))
-        key = features.key_of(
-            encoded,
-            model=self.source.fingerprint,
-            tokenizer=self.source.tokenizer_fingerprint,
-            pooling=self.task.pooling,
-            arithmetic=precision.current(),
-        )
+        origin = features.origin_of(self.source, pooling=self.task.pooling, kernels="auto")
         collate = partial(self.task.collate, tokenizer=self.tokenizer)
-        return features.features_of(self.model, encoded, collate, self.device, key, progress)[0]
+        return features.features_of(lambda: self.model, encoded, collate, self.device, origin, progress)[0]
 
     @property
     def model(self) -> Any:
-        """Loaded where the cache does not know the texts."""
+        """Loaded where the cache does not know a text; sped up as a run's is, so that both give the same features."""
         if self._model is None:
-            self._model = self.task.build(self.source).to(self.device)
+            self._model = self.task.build(self.source).requires_grad_(False).to(self.device)
+            speed_up(self._model, self.device)
+            precision.use_fast_products(self._model, *models.widths(self.source.config), self.device)
         return self._model

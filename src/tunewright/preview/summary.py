@@ -6,8 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..data import ledger
-from ..data.sampler import by_length, epoch_steps, micro_batches
+from ..data.sampler import by_length, epoch_steps, micro_batches, num_steps
 from ..data.spans import NULL
 from ..intake import Split
 from ..tasks.base import Batch
@@ -48,7 +50,7 @@ class Summary:
 def summary(preview: Preview, name: str, split: Split) -> Summary:
     """One split's account, counted over the batches in which it will be read."""
     task, encoded = preview.task, preview.encoded[name]
-    mended = Counter(phrase for row in split.rows for phrase in row.mended) + encoded.faults
+    mended = Counter(phrase for row in split.rows for phrase in row.mended)
     labels = Counter(label for row in split.rows for label in task.counted(row))
     writes, counts = isinstance(task, Generative), Counter[str]()
     for rows in batches(preview, name):
@@ -57,15 +59,13 @@ def summary(preview: Preview, name: str, split: Split) -> Summary:
         counts["supervised"], counts["targets"] = encoded.counts["supervised tokens"], encoded.counts["tokens"]
     return Summary(
         name,
-        ledger.percentiles([item.num_tokens for item in encoded.features]),
-        ledger.percentiles([1 if task.kind == "preference" else len(item.windows) for item in encoded.features]),
+        ledger.percentiles(encoded.num_tokens),
+        ledger.percentiles(np.ones_like(encoded.lengths) if task.kind == "preference" else encoded.num_windows),
         (counts["supervised"], counts["targets"]) if counts["targets"] else None,
         "answer" if writes else answers(encoded.features[0]),
         None if task.packs else 1 - counts["tokens"] / counts["positions"],
         counts["unknown"],
-        ledger.entry(
-            split.source, split.sha256, split.rows_in, split.dropped, labels, encoded.features, mended, encoded.counts
-        ),
+        ledger.entry(split.source, split.sha256, split.rows_in, split.dropped, labels, encoded, mended),
     )
 
 
@@ -73,10 +73,12 @@ def batches(preview: Preview, name: str) -> list[Any]:
     """The rows of each forward pass: of the first epoch, or of evaluation."""
     encoded, training = preview.encoded[name], preview.config.training
     if name != "train" or preview.config.strategy.solves(preview.task):
-        return by_length([item.num_tokens for item in encoded.features], BATCH_TOKENS)
-    steps = epoch_steps(encoded.lengths, int(training.batch_size), training.seed, 0)
-    micro = int(training.micro_batch_size)
-    return [rows for step in steps for rows in micro_batches(step, encoded.lengths, micro)]
+        return by_length(encoded.num_tokens, BATCH_TOKENS)
+    batch_size, capacity = (int(size or 0) or None for size in (training.batch_size, training.micro_batch_tokens))
+    count = num_steps(encoded.lengths, batch_size, training.batch_tokens)
+    steps = epoch_steps(encoded.lengths, batch_size, training.seed, 0, count)
+    micro = (int(training.micro_batch_size), 0, 1, capacity, encoded.num_windows)
+    return [rows for step in steps for rows in micro_batches(step, encoded.lengths, *micro)]
 
 
 def counted(batch: Batch, tokenizer: Any) -> Counter[str]:

@@ -1,100 +1,133 @@
-"""Feature cache: what a frozen encoder says about a text is computed once, and kept on disk for the next run."""
+"""Feature cache: what a frozen encoder says of a text is computed once, whichever split, fold, check or run asks.
+
+Texts are read among texts of exactly their length, without padding. On CPUs a text's features are then the same to the
+last bit whatever stands beside it (measured: fp32 and one to 128 rows of 5 to 128 tokens), so that no result depends
+on what the cache knew before.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.sampler import by_length
-from ..files import cache_folder, digest, flush_to_disk
 from ..tasks.base import Batch, Encoded, Features
+from . import precision
+from .memory import halving
+from .store import Floats, Store, key_of
 
 if TYPE_CHECKING:
     from torch import nn
 
 Progress = Callable[[int, int], None]  # rows done, rows in all
+Collate = Callable[[Sequence[Features]], Batch]
 BATCH_TOKENS = 1024  # a forward pass: fills two cores and stays in their caches (4096 took a third longer)
+TOGETHER = 8192  # windows that are written to disk at once: what is lost where a process is killed
 
 
-def key_of(encoded: Encoded, **origin: Any) -> str:
-    """Names features by all that they depend on: model, tokenizer, pooling, and the very token ids (N7)."""
-    content = hashlib.sha256()
-    for item in encoded.features:
-        for place, window in enumerate(item.windows):
-            content.update(np.asarray([len(window), *window], dtype=np.int64).tobytes())
-            if item.types is not None:
-                content.update(np.asarray(item.types[place], dtype=np.int64).tobytes())
-        content.update(b"|")
-    return digest({**origin, "tokens": content.hexdigest()})
+def origin_of(source: Any, **others: Any) -> dict[str, Any]:
+    """What a frozen model's answers depend on besides the tokens (N7)."""
+    import torch
+
+    machine = [precision.current(), precision.processor(), torch.__version__]
+    return {"model": source.fingerprint, "tokenizer": source.tokenizer_fingerprint, "arithmetic": machine, **others}
 
 
 def features_of(
-    model: nn.Module,
+    model: Callable[[], nn.Module],
     encoded: Encoded,
-    collate: Callable[[Sequence[Features]], Batch],
+    collate: Collate,
     device: Any,
-    key: str,
+    origin: dict[str, Any],
     progress: Progress | None = None,
-) -> tuple[NDArray[np.float32], bool]:
-    """(N, d) features of a split, in evaluation mode and fp32, and whether they came from the cache.
+) -> tuple[Floats, int]:
+    """(N, d) features of a split, in evaluation mode and fp32, and how many windows were computed for them.
 
     A text in windows has the mean of its windows' features: the head is linear, so its logits are the mean too.
+
+    Args:
+        model: gives it; asked only where something is not known yet.
+        origin: from `origin_of`.
     """
-    path = cache_folder() / "features" / f"{key}.npy"
-    cached = load(path, len(encoded.features))
-    if cached is not None:
-        return cached, True
-    made = compute(model, encoded, collate, device, progress)
-    store(path, made)
-    return made, False
+    store = Store("features", origin)
+    order: dict[bytes, int] = {}  # each window once
+    index = np.array([order.setdefault(key, len(order)) for key in keys_of(encoded)], dtype=np.int64)
+    keys = list(order)
+    values, known = store.get(keys)
+    missing = np.flatnonzero(~known)
+    fresh: list[int] = []
+
+    def keep() -> None:
+        if fresh:
+            assert values is not None
+            store.add([keys[place] for place in fresh], values[fresh])
+            fresh.clear()
+
+    try:
+        firsts = np.unique(index, return_index=True)[1][missing]
+        for done, made in compute(model, encoded, firsts, collate, device):
+            values = np.empty((len(keys), made.shape[1]), np.float32) if values is None else values
+            values[missing[done]] = made
+            fresh += missing[done].tolist()
+            if len(fresh) >= TOGETHER:
+                keep()
+            known[missing[done]] = True
+            if progress:
+                progress(int(known.sum()), len(keys))
+    finally:
+        keep()
+    assert values is not None
+    return mean_of_windows(values, index, encoded.num_windows), len(missing)
+
+
+def keys_of(encoded: Encoded) -> Iterator[bytes]:
+    """One for every window of every row."""
+    for item in encoded.features:
+        for place, window in enumerate(item.windows):
+            yield key_of(window, item.types[place] if item.types else None)
+
+
+def mean_of_windows(values: Floats, index: NDArray[np.int64], counts: NDArray[np.int64]) -> Floats:
+    """(N, d) of (U, d) different windows. index: (W,) which of them each window is; counts: (N,) windows of a row."""
+    whole = values if np.array_equal(index, np.arange(len(values))) else values[index]
+    if len(whole) == len(counts):
+        return whole
+    sums: Floats = np.add.reduceat(whole, np.cumsum(counts) - counts)
+    return sums / counts.astype(np.float32)[:, None]
 
 
 def compute(
-    model: Any, encoded: Encoded, collate: Callable[[Sequence[Features]], Batch], device: Any, progress: Progress | None
-) -> NDArray[np.float32]:
+    model: Callable[[], nn.Module], encoded: Encoded, windows: NDArray[np.int64], collate: Collate, device: Any
+) -> Iterator[tuple[NDArray[np.int64], Floats]]:
+    """Which of the windows are done, and their (n, d) features; `windows` are counted over all rows."""
     import torch
 
-    from ..heads import mean_by_owner
+    if not len(windows):
+        return
+    network: Any = model().eval()
+    rows = np.repeat(np.arange(len(encoded.features)), encoded.num_windows)[windows]
+    places = windows - (np.cumsum(encoded.num_windows) - encoded.num_windows)[rows]
 
-    model.eval()
-    made: list[Any] = [None] * len(encoded.features)
-    done = 0
-    for rows in by_length(encoded.lengths, BATCH_TOKENS):
-        batch = collate([encoded.features[row] for row in rows]).to(device)
+    def values(batch: NDArray[np.int64]) -> Any:
+        items = [one_window(encoded.features[int(rows[at])], int(places[at])) for at in batch]
+        inputs = collate(items).to(device).inputs
         with torch.no_grad():
-            values = model.features(**batch.inputs)
-            values = values if batch.owners is None else mean_by_owner(values, batch.owners, len(rows))
-        for row, value in zip(rows, values.cpu().numpy(), strict=True):
-            made[row] = value
-        done += len(rows)
-        if progress:
-            progress(done, len(made))
-    return np.stack(made)
+            return network.features(**inputs).float().cpu().numpy()
+
+    yield from halving(of_one_length(encoded.sizes[0][windows]), values)
 
 
-def load(path: Path, count: int) -> NDArray[np.float32] | None:
-    """Cached features, or None where there are none that can be used."""
-    try:
-        cached = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    return cached if cached.ndim == 2 and len(cached) == count and cached.dtype == np.float32 else None
+def one_window(item: Features, place: int) -> Features:
+    types = None if item.types is None else [item.types[place]]
+    return replace(item, windows=[item.windows[place]], types=types)
 
 
-def store(path: Path, values: NDArray[np.float32]) -> None:
-    """Writes beside and renames; a full disk costs the cache, not the run."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(beside, "wb") as file:
-            np.save(file, values, allow_pickle=False)
-        flush_to_disk(beside)
-        os.replace(beside, path)
-    except OSError:
-        beside.unlink(missing_ok=True)
+def of_one_length(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Batches without any padding, longest first."""
+    for length in np.unique(lengths)[::-1]:
+        members = np.flatnonzero(lengths == length)
+        size = max(1, BATCH_TOKENS // int(length))
+        yield from (members[start : start + size] for start in range(0, len(members), size))

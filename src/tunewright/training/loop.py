@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.sampler import Rows, epoch_steps, evenly, micro_batches, packs
+from ..data.sampler import Rows, Steps, epoch_steps, evenly, micro_batches, packs
 from ..errors import DivergedError, Interrupted
 from ..strategies.base import ParameterGroup
 from ..tasks.base import Batch, Encoded, Task
-from . import optim
+from . import memory, optim
 from .callbacks import Callback
 from .checkpoint import Checkpoint, Checkpoints
 from .precision import Precision
@@ -41,15 +41,15 @@ class Plan:
     """The numbers that a run was resolved to.
 
     Args:
-        batch_size: rows per optimizer step on all devices.
+        batch_size: rows per optimizer step on all devices; None: as many as make the steps of an epoch even in tokens.
         micro_batch_size: rows per forward pass.
-        micro_batch_tokens: tokens per forward pass, where rows are packed; else None.
+        micro_batch_tokens: tokens per forward pass, padding included; None: no limit.
         total_steps: optimizer steps.
         evaluate_every, checkpoint_every: optimizer steps.
     """
 
     seed: int
-    batch_size: int
+    batch_size: int | None
     micro_batch_size: int
     micro_batch_tokens: int | None
     total_steps: int
@@ -102,23 +102,25 @@ class Loop:
     def __post_init__(self) -> None:
         import torch
 
-        self.lengths = np.asarray(self.data.encoded.lengths)
+        self.lengths = self.data.encoded.lengths
         self.steps_of = lru_cache(maxsize=2)(self.steps_of_epoch)
         self.parameters = [value for group in self.groups for value in group.parameters.values()]
         self.wrapped = self.model
         self.optimizer = optim.adamw(self.groups)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.name == "fp16")
+        memory.limit(self.state, self.plan)
 
     @property
     def device(self) -> torch.device:
         return self.accelerator.device
 
-    def steps_of_epoch(self, epoch: int) -> list[Rows]:
+    def steps_of_epoch(self, epoch: int) -> Steps:
         plan, classes = self.plan, self.data.classes
         if classes is None:
-            return epoch_steps(self.lengths, plan.batch_size, plan.seed, epoch)
+            return epoch_steps(self.lengths, plan.batch_size, plan.seed, epoch, plan.steps_per_epoch)
         drawn = evenly(classes, plan.seed, epoch)
-        return [drawn[rows] for rows in epoch_steps(self.lengths[drawn], plan.batch_size, plan.seed, epoch)]
+        steps = epoch_steps(self.lengths[drawn], plan.batch_size, plan.seed, epoch, plan.steps_per_epoch)
+        return Steps(drawn[steps.order], steps.bounds)
 
     def run(self) -> State:
         """Trains to the end, from wherever the state stands."""
@@ -171,10 +173,7 @@ class Loop:
         warm = optim.warmup_steps(plan.total_steps, plan.warmup)
         rates = optim.set_rates(self.optimizer, factor, self.state.step, warm)
         started = time.perf_counter()
-        batches, share = self.batches()
-        self.seed_step()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss, parts = self.backward(batches, share)
+        batches, loss, parts = self.gradient()
         self.scaler.unscale_(self.optimizer)
         norm = optim.clip(self.parameters, self.plan.max_gradient_norm)
         self.require_finite(loss, norm, batches)
@@ -205,6 +204,21 @@ class Loop:
             main, wait = self.accelerator.is_main_process, self.accelerator.wait_for_everyone
             self.cached = self.cache.get(self.model, passes, main, wait)
 
+    def gradient(self) -> tuple[list[Batch], Tensor, dict[str, Tensor]]:
+        """The step's micro-batches, loss and parts; where memory runs out, all of it again in smaller ones (N8)."""
+        while True:
+            batches, share = self.batches()
+            self.seed_step()
+            self.optimizer.zero_grad(set_to_none=True)
+            try:
+                return batches, *self.backward(batches, share)
+            except (MemoryError, RuntimeError) as error:
+                if not memory.ran_out(error):
+                    raise
+                memory.shrink(self.state, batches, self.data.numbers, self.accelerator.num_processes, self.saved_step)
+            del batches
+            memory.release()
+
     def batches(self) -> tuple[list[Batch], float]:
         """This process's micro-batches of the coming step, and 1, or 0 where a short step left it without rows."""
         epoch, place = divmod(self.state.step, self.plan.steps_per_epoch)
@@ -219,10 +233,11 @@ class Loop:
 
     def cut(self, rows: Rows, process: int, processes: int) -> list[Rows]:
         """One process's micro-batches of a step."""
-        size, tokens = self.plan.micro_batch_size, self.plan.micro_batch_tokens
-        if tokens is None:
-            return micro_batches(rows, self.lengths, size, process, processes)
-        return packs(rows, self.lengths, tokens, size, process, processes)
+        size, tokens = self.state.micro_batch_size or 1, self.state.micro_batch_tokens
+        if self.task.packs and tokens is not None:
+            return packs(rows, self.lengths, tokens, size, process, processes)
+        windows = self.data.encoded.num_windows
+        return micro_batches(rows, self.lengths, size, process, processes, tokens, windows)
 
     def backward(self, batches: list[Batch], share: float) -> tuple[Tensor, dict[str, Tensor]]:
         """() the step's mean loss and its parts; leaves its gradient, summed over processes, in the parameters."""
@@ -293,7 +308,8 @@ class Loop:
             **{name: float(value) for name, value in parts.items()},
             "learning_rate": rates if len(set(rates.values())) > 1 else next(iter(rates.values())),
             **{"gradient_norm": float(norm), "tokens_per_second": round(tokens / seconds, 1)},
-            **{"rows_per_second": round(rows / seconds, 1), "memory_mb": peak_memory_mb()},
+            **{"rows_per_second": round(rows / seconds, 1), "memory_mb": memory.peak_memory_mb()},
+            **memory.smaller(self.state, self.plan),
         }
         self.each(lambda callback: callback.on_step(self.state, line))
 
@@ -351,6 +367,7 @@ class Loop:
             setattr(self.state, key, value)
         for text in found_now:
             self.state.warn(text)
+        memory.limit(self.state, self.plan)
         if self.state.scaler:
             self.scaler.load_state_dict(self.state.scaler)
         self.saved_step = self.state.step
@@ -382,14 +399,3 @@ def load_weights(groups: Sequence[ParameterGroup], checkpoint: Checkpoint) -> No
         for group in groups:
             for name, parameter in group.parameters.items():
                 parameter.copy_(checkpoint.model[name])
-
-
-def peak_memory_mb() -> int:
-    """Peak memory in MiB: of the device where there is one, else of the process."""
-    import resource
-
-    import torch
-
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated() // 2**20)
-    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**10)

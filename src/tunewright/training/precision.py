@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ROWS = 512  # tokens in the probe's product: about a batch of 16 short texts
 FASTER = 1.05  # how much faster another way must be to be taken
+NARROW = 128  # hidden size below which products are no work, and a probe would measure noise
 EXACT = 1e-5  # relative error below which a product counts as fp32: measured 5e-7 exact, 3e-3 for bf16
 
 
@@ -117,10 +118,15 @@ def processor() -> str:
     return " ".join([platform.machine(), *names, torch.backends.cpu.get_cpu_capability()])
 
 
-def layer_seconds(width: int, depth: int, device: Any, dtype: Any) -> float:
-    """Seconds of a block's products and attention: the least of fifteen tries, by the processor's clock."""
+def layer_seconds(width: int, depth: int, device: Any, dtype: Any, product: Any = None) -> float:
+    """Seconds of a block's products and attention: the least of fifteen tries, by the processor's clock.
+
+    Args:
+        product: (rows, width), (depth, width) -> (rows, depth); torch's own where left out.
+    """
     import torch
 
+    product = product or torch.nn.functional.linear
     inputs = torch.randn(ROWS, width, device=device).to(dtype)
     weight = torch.randn(depth, width, device=device).to(dtype)
     heads = torch.randn(ROWS // 16, max(width // 32, 1), 16, 32, device=device).to(dtype)
@@ -130,7 +136,7 @@ def layer_seconds(width: int, depth: int, device: Any, dtype: Any) -> float:
         for _ in range(15):
             start = clock()
             for _ in range(3):  # a block has the work of three such products
-                torch.nn.functional.linear(inputs, weight)
+                product(inputs, weight)
             torch.nn.functional.scaled_dot_product_attention(heads, heads, heads)
             if inputs.is_cuda:
                 torch.cuda.synchronize()
@@ -149,6 +155,33 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def use_fast_products(model: Any, width: int, depth: int, device: torch.device) -> None:
+    """Makes a model answer with oneDNN's fp32 products where they are exact and faster here; it trains as before."""
+    from ..fast import products
+
+    if device.type != "cpu" or width < NARROW:
+        return
+    if remembered(f"products {width}x{depth} {device}", lambda: products_gain(width, depth, device)) > 1.2:
+        products.use_fast_products(model)
+
+
+def products_gain(width: int, depth: int, device: Any) -> float:
+    """How many times faster oneDNN's fp32 products are than torch's own; 0 where there are none, or they round."""
+    import torch
+
+    from ..fast.products import product
+
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.randn(shape, generator=generator) for shape in ((ROWS, width), (depth, width)))
+    exact = left.double() @ right.double().T
+    try:
+        error = float((product(left, right).double() - exact).norm() / exact.norm())
+        fast = layer_seconds(width, depth, device, torch.float32, product)
+    except (RuntimeError, AttributeError):  # torch was built without oneDNN
+        return 0.0
+    return 0.0 if error >= EXACT else layer_seconds(width, depth, device, torch.float32) / fast
 
 
 def bf16_gain(width: int, depth: int, device: Any) -> float:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import errno
+import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.sampler import by_length
-from ..files import cache_folder, digest
+from ..files import cache_folder, digest, make_room, replacing
 from ..layers import block_list, bottom_modules, frozen_blocks
-from ..tasks.base import Batch, Encoded, Features
-from .features import BATCH_TOKENS, Progress, key_of
+from ..tasks.base import Batch, Encoded
+from .features import BATCH_TOKENS, Collate, Progress, keys_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-SHARE_OF_DISK = 0.25  # of what is free in the cache folder
 TOLERANCE = 1e-3  # relative; a model whose blocks can't be skipped is off by far more
 
 
@@ -121,20 +119,22 @@ class PrefixCache:
     Args:
         origin: what the hidden states depend on besides the tokens: model, tokenizer, arithmetic.
         autocast: the run's precision, as the uncached blocks would have it.
+        wanted: False computes the frozen blocks in each pass.
     """
 
     encoded: Encoded
-    collate: Callable[[Sequence[Features]], Batch]
+    collate: Collate
     device: Any
     origin: dict[str, Any]
     autocast: Callable[[Any], Any]
     progress: Progress | None = None
     note: Callable[[str], None] = print
+    wanted: bool = True
 
     def get(self, model: nn.Module, passes: float, main: bool, wait: Callable[[], None]) -> Cached | None:
         """The hidden states for the coming passes over the data; None where there is nothing to gain or no room."""
         count = frozen_blocks(model)
-        if count == 0 or passes < 2:
+        if not self.wanted or count == 0 or passes < 2:
             return None
         bottom = Bottom(model, count)
         sizes = np.array([item.num_tokens for item in self.encoded.features])
@@ -142,7 +142,8 @@ class PrefixCache:
         model.eval()
         if not self.can_skip(bottom):
             return None
-        path = cache_folder() / "prefix" / f"{key_of(self.encoded, blocks=count, **self.origin)}.npy"
+        tokens = hashlib.sha256(b"".join(keys_of(self.encoded))).hexdigest()
+        path = cache_folder() / "prefix" / f"{digest({**self.origin, 'blocks': count, 'tokens': tokens})}.npy"
         if main:
             self.fill(bottom, path, starts)
         wait()
@@ -167,25 +168,19 @@ class PrefixCache:
         if opened(path, int(starts[-1])) is not None:
             self.note(f"{states}: cached")
             return
-        beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            values = self.made(bottom, beside, int(starts[-1]))
-            self.compute(bottom, values, starts)
-            values.flush()
-            os.replace(beside, path)
+            with replacing(path) as beside:
+                values = self.made(bottom, beside, int(starts[-1]))
+                self.compute(bottom, values, starts)
+                values.flush()
             self.note(f"{states}: computed once")
         except OSError as error:
             self.note(f"{states}: computed in each pass, because they can't be kept ({error.strerror})")
-        finally:
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
 
     def made(self, bottom: Bottom, path: Path, tokens: int) -> np.memmap[Any, np.dtype[np.float32]]:
         """(tokens, d) in a new file. Raises OSError without room: a map that meets a full disk ends the process."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         width = int(bottom.hidden(self.collate(self.encoded.features[:1]).to(self.device).inputs).shape[-1])
-        if tokens * width * 4 > SHARE_OF_DISK * shutil.disk_usage(path.parent).free:
-            raise OSError(errno.ENOSPC, f"they need {tokens * width * 4 / 2**20:.0f} MiB of {path.parent}")
+        make_room(tokens * width * 4)
         values: Any = np.lib.format.open_memmap(path, "w+", np.float32, (tokens, width))
         if hasattr(os, "posix_fallocate"):  # takes the disk's blocks now
             with open(path, "r+b") as file:
@@ -219,6 +214,7 @@ def first_tensor(output: Any) -> Any:
 def opened(path: Path, tokens: int) -> NDArray[np.float32] | None:
     try:
         values: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+        os.utime(path)  # what is used stays
     except (OSError, ValueError, EOFError):
         return None
     return values if values.ndim == 2 and len(values) == tokens and values.dtype == np.float32 else None
@@ -228,9 +224,3 @@ def rest(model: nn.Module) -> None:
     """Puts the frozen bottom into evaluation mode: what does not learn needs no dropout."""
     for module in bottom_modules(model, frozen_blocks(model)):
         module.eval()
-
-
-def origin_of(source: Any, arithmetic: str, precision: str) -> dict[str, Any]:
-    """What hidden states depend on besides the tokens."""
-    return {"model": source.fingerprint, "tokenizer": source.tokenizer_fingerprint,
-            "arithmetic": arithmetic, "precision": precision, "of": digest("hidden states")}  # fmt: skip

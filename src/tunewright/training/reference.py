@@ -6,11 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..files import cache_folder
 from ..tasks.base import Encoded
-from .features import key_of, load, store
+from .store import Store, key_of
 
 if TYPE_CHECKING:
     from ..tasks.preference import Preference
@@ -26,12 +24,13 @@ def with_reference(
         outputs: asks the model that is the reference; `Compared` of each pair.
         main: whether this process keeps the cache.
     """
-    prompts = [item.prompt for item in encoded.features]
-    path = cache_folder() / "reference" / f"{key_of(encoded, prompts=prompts, **origin)}.npy"
-    values: NDArray[np.float32] | None = load(path, len(encoded.features))
-    cached = values is not None
-    if values is None:
-        values = np.stack([output.log_probabilities for output in outputs()]).astype(np.float32)
-        if main:
-            store(path, values)
-    return task.with_reference(encoded, list(values)), cached
+    keys = [key_of([number for ids in item.windows for number in (len(ids), *ids)], None, item.prompt)
+            for item in encoded.features]  # fmt: skip
+    store, order = Store("reference", origin), {key: place for place, key in enumerate(dict.fromkeys(keys))}
+    found, known = store.get(list(order))
+    if found is not None and known.all():
+        return task.with_reference(encoded, list(found[[order[key] for key in keys]])), True
+    values = np.stack([output.log_probabilities for output in outputs()]).astype(np.float32)
+    if main:
+        store.add(keys, values)
+    return task.with_reference(encoded, list(values)), False

@@ -22,6 +22,7 @@ class State:
         stopped: "running", "completed", "early" or "interrupted".
         warnings: what a person should know.
         scaler: the fp16 loss scale, or None.
+        micro_batch_size, micro_batch_tokens: as in `Plan`, or smaller since memory ran out.
     """
 
     total_steps: int
@@ -32,6 +33,8 @@ class State:
     stopped: str = "running"
     warnings: list[str] = field(default_factory=list)
     scaler: dict[str, Any] | None = None
+    micro_batch_size: int | None = None
+    micro_batch_tokens: int | None = None
 
     @property
     def epoch(self) -> float:
