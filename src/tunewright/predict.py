@@ -11,6 +11,7 @@ from . import artifact
 from .errors import ConfigError
 from .evaluation import largest_distance, outputs_of
 from .models import widths
+from .startup import settled
 from .tasks.base import Encoded, Row
 from .training.precision import use_fast_fp32, use_fast_products
 
@@ -34,6 +35,7 @@ class Predictor:
         self.artifact = loaded
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = loaded.model.to(self.device)
+        settled()
         self.precision = "fp32"
 
     @classmethod

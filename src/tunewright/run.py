@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from . import artifact, models, report
 from .config import RunConfig, dump
-from .data.sampler import num_steps
 from .desk.before_training import check_first
 from .directory import METRICS, default_out, is_finished
 from .errors import CheckpointError, ModelError
@@ -22,12 +21,13 @@ from .intake import take_in
 from .launch import choose_precision, make_accelerator, only_one_process, with_model, with_precision
 from .layers import layer_map
 from .outcome import ledger_of, metrics_of, write_predictions
+from .plans import fitted, plan_of
 from .predict import Predictor
 from .resolve import balanced, effective_task, is_sized, refuse_unread, resolve
 from .session import Session, open_checkpoints, tell
+from .startup import settled
 from .strategies.base import ParameterGroup, Rates
 from .tasks.base import Metric, Row, Task
-from .training import memory
 from .training.callbacks import Callback, EarlyStopping, History, OverfittingWarning
 from .training.checkpoint import Checkpoints
 from .training.features import features_of, origin_of
@@ -116,6 +116,7 @@ def carry_out(session: Session, resume: bool, allow_missing: tuple[str, ...]) ->
         write_text(session.run / "run.yaml", dump(session.config))
         write_json(session.run / "data.json", ledger_of(session))
     model = make_model(session)
+    settled()
     if session.solves:
         state, outputs = train_head(session, model)
     else:
@@ -259,55 +260,13 @@ def classes(session: Session) -> list[int] | None:
 
 def prefix_cache(session: Session) -> PrefixCache:
     """Where the hidden states below the trainable blocks are kept."""
-    origin = origin_of(session.source, precision=session.precision.name)
+    kernels = session.config.training.kernels
+    origin = origin_of(session.source, precision=session.precision.name, kernels=kernels)
     show = partial(session.listener.progress, "frozen blocks") if session.is_main else None
     return PrefixCache(
         session.encoded["train"], session.collate, session.accelerator.device, origin, session.precision.autocast, show,
         session.listener.note, session.config.training.prefix_cache == "auto",
     )  # fmt: skip
-
-
-def plan_of(session: Session) -> Plan:
-    """The resolved numbers of the loop."""
-    training = session.config.training
-    batch_size = int(training.batch_size or 0) or None
-    per_epoch = num_steps(session.examples.lengths, batch_size, training.batch_tokens)
-    total = training.max_steps or max(1, round(per_epoch * float(training.epochs)))
-    every = {
-        name: per_epoch if value == "epoch" else int(value)
-        for name in ("evaluate_every", "checkpoint_every")
-        for value in [getattr(training, name)]
-    }
-    return Plan(
-        seed=training.seed,
-        batch_size=batch_size,
-        micro_batch_size=int(training.micro_batch_size),
-        micro_batch_tokens=int(training.micro_batch_tokens or 0) or None,
-        total_steps=total,
-        steps_per_epoch=per_epoch,
-        schedule=training.schedule,
-        warmup=training.warmup,
-        max_gradient_norm=training.max_gradient_norm,
-        **every,
-    )
-
-
-def fitted(
-    session: Session, model: nn.Module, data: Data, plan: Plan, groups: Sequence[ParameterGroup], known: dict[str, Any]
-) -> Plan:
-    """The plan with micro-batches that fit into memory, unless their size was given; run.yaml says what was found."""
-    if session.sized:
-        return plan
-    trained = [value for group in groups for value in group.parameters.values()]
-    parts = plan, known, model, session.task, data, trained
-    found, note = memory.fitting(*parts, session.precision, session.accelerator)
-    if found != plan and session.is_main:
-        training = session.config.training.model_copy(update=memory.sizes_of(found))
-        session.config = session.config.model_copy(update={"training": training})
-        write_text(session.run / "run.yaml", dump(session.config))
-    if note and session.is_main:
-        session.listener.note(note)
-    return found
 
 
 def validate(session: Session, model: nn.Module, state: State) -> dict[str, Any]:

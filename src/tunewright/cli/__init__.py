@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import ConfigError, Interrupted, TunewrightError
+from ..startup import hurry
 
 USAGE: Any = typer.BadParameter.__mro__[2]  # ClickException: newer typers bring a click of their own
 VERBS = ("train", "evaluate", "predict", "chat", "show", "inspect", "preview", "schema")
@@ -62,6 +63,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 def main() -> None:
     """Runs the command line and exits: 0 done, 2 you can fix it, 1 our fault, 128+n stopped by signal n."""
+    hurry()
     signal.signal(signal.SIGTERM, terminate)
     add_verbs()
     sys.exit(run())
