@@ -98,8 +98,8 @@ def predictions(trainer: Any, features: list[dict[str, Any]]) -> Any:
 def by_tunewright(job: Job) -> tuple[Path, dict[str, Any]]:
     """The run's directory, with the answers to the test set in it, and what was measured.
 
-    All rows train, and nothing is validated, unless the settings say so: the work of the others. `job.settings` are
-    sections of the configuration.
+    All rows train; nothing is checked or validated unless the settings say so: that is the work of the others.
+    `job.settings` are sections of the configuration.
     """
     import tunewright
 
@@ -110,7 +110,7 @@ def by_tunewright(job: Job) -> tuple[Path, dict[str, Any]]:
     epochs = {} if solved else {"epochs": job.epochs}
     test = {"test": job.test} if job.test else {"test_share": 0}
     result = tunewright.train(
-        data={"train": job.train, **test, "validation_share": 0, **told["data"]},
+        data={"train": job.train, **test, "validation_share": 0, "check_seconds": 0, **told["data"]},
         training={**epochs, "seed": job.seed, **told["training"]},
         out=str(Path(job.out) / "run"),
         progress=False,
