@@ -102,7 +102,7 @@ CACHE = Contest(
     what=f"NCBI-disease, {CACHED:,} sentences, 3 epochs, the top 2 of 6 blocks, MiniLM, batch 16",
     contestants={
         "no cache": Contestant(
-            "tunewright, frozen blocks in each pass", "ner_contestants:tunewright", top(prefix_cache="none")
+            "tunewright, frozen blocks in each pass", "ner_contestants:tunewright", top(prefix_cache=False)
         ),
         OURS: Contestant("tunewright, frozen blocks once", "ner_contestants:tunewright", top()),
     },

@@ -261,7 +261,7 @@ SHOWN = {
     "training.score_before": Shown(["training.score_before=true"], before),
     "training.precision": Shown(["training.precision=bf16"], weights),
     "training.kernels": Shown(["training.kernels=plain"], weights),
-    "training.prefix_cache": Shown(["training.prefix_cache=none"], prefix_is_served, (*FREEZE, "training.epochs=2")),
+    "training.prefix_cache": Shown(["training.prefix_cache=false"], prefix_is_served, (*FREEZE, "training.epochs=2")),
     "training.seed": Shown(["training.seed=9"], weights),
     "training.schedule": Shown(["training.schedule=constant"], weights),
     "training.warmup": Shown(["training.warmup=2"], weights),

@@ -107,12 +107,10 @@ class TrainingConfig(Settings):
         "auto", description="tokens per forward pass, padding included; the effective batch stays what it is"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: the fastest by a probe")
-    kernels: Literal["auto", "plain"] = Field(
-        "auto", description="auto: faster attention and dropout on a CPU; plain: torch's own"
+    kernels: Literal["fast", "plain"] = Field(
+        "fast", description="attention, dropout, ... on a CPU; plain: torch's own"
     )
-    prefix_cache: Literal["auto", "none"] = Field(
-        "auto", description="auto: blocks below everything that trains run once for all passes; none: in each pass"
-    )
+    prefix_cache: bool = Field(True, description="blocks below all that trains run once for all passes, not in each")
     seed: int = Field(0, ge=0, lt=2**32, description="of new weights, the order of rows and dropout")
     schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="decay after the warm-up")
     warmup: float = Field(0.1, ge=0, description="below 1: a share of the steps; else a number of steps")

@@ -96,7 +96,7 @@ def refuse_unread(config: RunConfig, task: Task, given: set[str]) -> None:
         unread |= {f"training.{name}": reason for name in changed(config.training) - {"seed", "balance"}}
         if config.training.balance == "sampling":
             unread["training.balance"] = f"{config.strategy.kind} learns from all rows at once; take class_weights"
-    elif config.training.prefix_cache != "auto" and not config.strategy.frozen_bottom:
+    elif not config.training.prefix_cache and not config.strategy.frozen_bottom:
         unread["training.prefix_cache"] = f"{config.strategy.kind} trains parts of every block"
     if config.training.balance != "none" and not hasattr(task, "balanced"):
         unread["training.balance"] = f"the rows of {task.kind} are of no classes"

@@ -153,7 +153,7 @@ def make_model(session: Session) -> nn.Module:
         score_before(session, model.to(session.accelerator.device))
     model.requires_grad_(False)  # each strategy marks what trains
     model = session.strategy.apply(model, session.task).to(session.accelerator.device)
-    if training.kernels == "auto":
+    if training.kernels == "fast":
         speed_up(model, session.accelerator.device)
         use_fast_products(model, *models.widths(session.source.config), session.accelerator.device)
     return model
@@ -265,7 +265,7 @@ def prefix_cache(session: Session) -> PrefixCache:
     show = partial(session.listener.progress, "frozen blocks") if session.is_main else None
     return PrefixCache(
         session.encoded["train"], session.collate, session.accelerator.device, origin, session.precision.autocast, show,
-        session.listener.note, session.config.training.prefix_cache == "auto",
+        session.listener.note, session.config.training.prefix_cache,
     )  # fmt: skip
 
 

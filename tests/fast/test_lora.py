@@ -280,14 +280,14 @@ def test_a_run_learns_what_it_learns_with_plain_kernels(tiny, tmp_path, precisio
     """The adapter has the same names, and moves the same way."""
     write_rows(tmp_path / "rows.csv")
     found = {}
-    for kernels in ("plain", "auto"):
+    for kernels in ("plain", "fast"):
         found[kernels] = tw.train(
             model=tiny, data={"train": str(tmp_path / "rows.csv"), "validation_share": 0, "test_share": 0},
             strategy={"kind": "lora", "dropout": 0, "r": 4}, out=str(tmp_path / kernels), progress=False,
             training={"kernels": kernels, "max_steps": 2, "batch_size": 8, "dropout": 0, "precision": precision},
         )  # fmt: skip
-        assert bool(called) == (kernels == "auto")
-    plain, fast = (weights_of(found[kernels].path) for kernels in ("plain", "auto"))
+        assert bool(called) == (kernels == "fast")
+    plain, fast = (weights_of(found[kernels].path) for kernels in ("plain", "fast"))
     assert list(plain) == list(fast)
     assert any("lora_B" in name for name in plain)
     for name, value in plain.items():

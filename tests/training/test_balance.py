@@ -204,10 +204,10 @@ def test_a_head_is_solved_for_by_focal_loss(uneven):
 
     ends, real = [], solver.solve
 
-    def kept(weight, bias, inputs, targets, task, strength):
-        found = real(weight, bias, inputs, targets, task, strength)
+    def kept(weight, bias, inputs, variances, targets, task, strength):
+        found = real(weight, bias, inputs, variances, targets, task, strength)
         labels = torch.from_numpy(np.asarray(targets, dtype=np.int64))
-        weight.grad = None
+        weight, bias = found[0].requires_grad_(True), found[1]
         loss = task.loss_of(inputs @ weight.T + bias, labels).sum / task.weight_of(labels)
         (loss + strength / 2 * weight.square().sum()).backward()
         ends.append((task._focus, float(weight.grad.abs().max())))

@@ -99,7 +99,7 @@ def test_the_blocks_below_run_only_once(small, monkeypatch):
 
 
 def test_switched_off_the_frozen_blocks_run_in_each_pass_to_the_same_end(small):  # N7
-    on, off = small("on", "freeze", precision="fp32"), small("off", "freeze", precision="fp32", prefix_cache="none")
+    on, off = small("on", "freeze", precision="fp32"), small("off", "freeze", precision="fp32", prefix_cache=False)
     assert heard(off) == []
     assert not files()
     assert len(heard(on)) == 1
@@ -108,7 +108,7 @@ def test_switched_off_the_frozen_blocks_run_in_each_pass_to_the_same_end(small):
 
 @pytest.mark.parametrize(
     ("strategy", "training", "below"),
-    [({"kind": "freeze", "blocks": 1}, {"prefix_cache": "none"}, [False, False]), ("lora", {}, [False, True])],
+    [({"kind": "freeze", "blocks": 1}, {"prefix_cache": False}, [False, False]), ("lora", {}, [False, True])],
 )
 def test_nothing_below_the_lowest_trainable_parameter_asks_for_gradients(small, monkeypatch, strategy, training, below):
     from transformers.models.bert.modeling_bert import BertLayer

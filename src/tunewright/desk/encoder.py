@@ -69,7 +69,7 @@ class PooledEncoder:
     ) -> NDArray[np.float32]:
         rows = [Row(place, text) for place, text in enumerate(texts)]
         encoded = self.task.encode(rows, self.tokenizer, self.task.max_length(self.source))
-        origin = features.origin_of(self.source, pooling=self.task.pooling, kernels="auto")
+        origin = features.origin_of(self.source, pooling=self.task.pooling, kernels="fast")
         collate = partial(self.task.collate, tokenizer=self.tokenizer)
         return features.features_of(lambda: self.model, encoded, collate, self.device, origin, progress)[0]
 
