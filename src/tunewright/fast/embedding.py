@@ -37,6 +37,10 @@ class AdamW(torch.optim.AdamW):
     `exp_avg` and `exp_avg_sq` (n, d). When n is more than MOST of V it becomes AdamW's own for good.
     """
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.rooms: dict[Tensor, list[Tensor]] = {}
+
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         sparse = []
@@ -48,10 +52,18 @@ class AdamW(torch.optim.AdamW):
                         sparse.append((group, parameter, gradient))
                     else:
                         parameter.grad = gradient.to_dense()
+                        self.rooms.pop(parameter, None)
         loss = super().step(closure)
         for group, parameter, gradient in sparse:
-            step_rows(self.state[parameter], group, parameter, gradient)
+            step_rows(self.state[parameter], group, parameter, gradient, self.room(parameter))
         return loss
+
+    def room(self, parameter: Tensor) -> list[Tensor]:
+        """Two matrices to work in, as long as the moving rows: fresh ones of ever new sizes cost page faults."""
+        count = len(self.state[parameter]["rows"])
+        if parameter not in self.rooms or len(self.rooms[parameter][0]) < count:
+            self.rooms[parameter] = [parameter.new_empty(2 * count, parameter.shape[1]) for _ in range(2)]
+        return [matrix[:count] for matrix in self.rooms[parameter]]
 
 
 def moving(state: dict[str, Any], parameter: Tensor, rows: Tensor) -> bool:
@@ -74,19 +86,22 @@ def moving(state: dict[str, Any], parameter: Tensor, rows: Tensor) -> bool:
     return not whole
 
 
-def step_rows(state: dict[str, Any], group: dict[str, Any], parameter: Tensor, gradient: Tensor) -> None:
+def step_rows(
+    state: dict[str, Any], group: dict[str, Any], parameter: Tensor, gradient: Tensor, room: list[Tensor]
+) -> None:
     """One step on a matrix's moving rows; the others decay."""
-    rows = state["rows"]
+    rows, (weights, dense) = state["rows"], room
     places = torch.empty(len(parameter), dtype=torch.long)
     places[rows] = torch.arange(len(rows))
-    dense = torch.zeros_like(state["exp_avg"]).index_copy_(0, places[gradient.indices()[0]], gradient.values())
-    weights = parameter.index_select(0, rows)
+    dense.zero_().index_copy_(0, places[gradient.indices()[0]], gradient.values())
+    torch.index_select(parameter, 0, rows, out=weights)
     adamw(
         [weights], [dense], [state["exp_avg"]], [state["exp_avg_sq"]], [], [state["step"]], fused=True,
         amsgrad=False, beta1=group["betas"][0], beta2=group["betas"][1], lr=group["lr"],
         weight_decay=group["weight_decay"], eps=group["eps"], maximize=False,
     )  # fmt: skip
-    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+    if group["weight_decay"]:
+        parameter.mul_(1 - group["lr"] * group["weight_decay"])
     parameter.index_copy_(0, rows, weights)
 
 
