@@ -15,7 +15,6 @@ from .desk.before_training import check_first
 from .directory import METRICS, default_out, is_finished
 from .errors import CheckpointError, ModelError
 from .evaluation import largest_distance, scalars
-from .fast import speed_up
 from .files import read_json, write_json, write_text
 from .intake import take_in
 from .launch import choose_precision, make_accelerator, only_one_process, with_model, with_precision
@@ -34,7 +33,7 @@ from .training.features import features_of, origin_of
 from .training.head import Split as HeadSplit
 from .training.head import answers, fit_head
 from .training.loop import Data, Plan, fit, load_weights
-from .training.precision import use_fast_products
+from .training.precision import use_fast_kernels
 from .training.prefix import PrefixCache
 from .training.progress import Listener
 from .training.reference import with_reference
@@ -154,8 +153,7 @@ def make_model(session: Session) -> nn.Module:
     model.requires_grad_(False)  # each strategy marks what trains
     model = session.strategy.apply(model, session.task).to(session.accelerator.device)
     if training.kernels == "fast":
-        speed_up(model, session.accelerator.device)
-        use_fast_products(model, *models.widths(session.source.config), session.accelerator.device)
+        use_fast_kernels(model, session.source.config, session.accelerator.device)
     return model
 
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from .. import models
 from ..data.row import Row
-from ..fast import speed_up
 from ..tasks.sequence_classification import SequenceClassification
 from ..training import features, precision
 
@@ -78,6 +77,5 @@ class PooledEncoder:
         """Loaded where the cache does not know a text; sped up as a run's is, so that both give the same features."""
         if self._model is None:
             self._model = self.task.build(self.source).requires_grad_(False).to(self.device)
-            speed_up(self._model, self.device)
-            precision.use_fast_products(self._model, *models.widths(self.source.config), self.device)
+            precision.use_fast_kernels(self._model, self.source.config, self.device)
         return self._model

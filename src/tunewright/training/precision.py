@@ -157,6 +157,15 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def use_fast_kernels(model: Any, config: Any, device: torch.device) -> None:
+    """All that makes a model train and answer faster; whoever shares cached features must do the same."""
+    from ..fast import speed_up
+    from ..models import widths
+
+    speed_up(model, device)
+    use_fast_products(model, *widths(config), device)
+
+
 def use_fast_products(model: Any, width: int, depth: int, device: torch.device) -> None:
     """Makes a model answer with oneDNN's fp32 products where they are exact and faster here; it trains as before."""
     from ..fast import products
