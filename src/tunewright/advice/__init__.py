@@ -1,0 +1,1 @@
+"""Advice: which strategy when, and when not to fine-tune at all."""

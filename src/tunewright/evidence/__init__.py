@@ -1,0 +1,1 @@
+"""Evidence: how sure a difference between contestants is; numbers in, numbers out."""

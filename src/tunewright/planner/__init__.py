@@ -1,0 +1,1 @@
+"""Planner: the memory and time of a run, before it begins."""

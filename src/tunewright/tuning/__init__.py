@@ -1,0 +1,1 @@
+"""Search: settings tried under a budget, and whether tuning beat the defaults."""
