@@ -6,12 +6,15 @@ RUN/model/
     head.safetensors                         the linear head of a pooled classifier, or a head that PEFT would lose
     tokenizer files
     tunewright.json                          task with labels and thresholds, columns, lengths, checksums
+or, of a floor, floor.safetensors and floor.json in place of a model. Of a comparison the run that its verdict names is
+meant.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,16 +26,17 @@ from .component import one_of
 from .data.columns import Roles
 from .errors import ModelError, TunewrightError
 from .files import flush_to_disk, inside, read_json, sha256, write_json
+from .floors.base import Floor, Learner, Reading
 from .strategies.base import Strategy
 from .tasks.base import Task
-from .vetting import vet
+from .vetting import refuse_code, sidecar, vet
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 FORMAT = 1
-MANIFEST = "tunewright.json"
+MANIFEST, COMPARISON = "tunewright.json", "comparison.json"
 MERGES = ("lora", "qlora", "ia3")  # strategies whose adapters become part of the matrices
 BESIDE = ("prefix_tuning", "prompt_tuning", "bottleneck_adapter")  # those whose parts can't
 
@@ -64,14 +68,18 @@ class Columns:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A model that is ready to predict."""
+    """A model that is ready to predict, or a floor."""
 
-    model: nn.Module
+    model: Any  # an nn.Module; of a floor its Learner
     tokenizer: Any
     task: Task
     max_length: int
     columns: Columns
     folder: Path
+
+    @property
+    def is_floor(self) -> bool:
+        return isinstance(self.model, Learner)
 
 
 def save(
@@ -84,26 +92,46 @@ def save(
     max_length: int,
     columns: Columns,
 ) -> None:
-    """Writes the directory beside and moves it into place."""
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    try:
+    def fill(beside: Path) -> dict[str, Any]:
         form = strategy.save(model, beside)
         tokenizer.save_pretrained(beside)
         if form == "adapter":
             name_base(beside / "adapter_config.json", source)
+        base = {"form": form, "base": source.name, "base_fingerprint": source.fingerprint}
+        return {**base, "strategy": strategy.model_dump(mode="json")}
+
+    write_whole(folder, task, max_length, columns, fill)
+
+
+def save_floor(folder: Path, floor: Floor, learner: Learner, task: Task, columns: Columns) -> None:
+    """The same of a floor: numbers as safetensors, words as JSON."""
+
+    def fill(beside: Path) -> dict[str, Any]:
+        learner.save(beside)
+        if learner.reading.tokenizer is not None:
+            learner.reading.tokenizer.save_pretrained(beside)
+        return {"form": "floor", "floor": floor.model_dump(mode="json")}
+
+    write_whole(folder, task, learner.reading.max_length, columns, fill)
+
+
+def write_whole(
+    folder: Path, task: Task, max_length: int, columns: Columns, fill: Callable[[Path], dict[str, Any]]
+) -> None:
+    """Writes the directory beside and moves it into place. fill: puts files there, and says what they are."""
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        made_of = fill(beside)
         files = sorted(path for path in beside.iterdir() if path.is_file() and path.name != "README.md")
         (beside / "README.md").unlink(missing_ok=True)  # PEFT's empty card; ours stands beside the run
         write_json(
             beside / MANIFEST,
             {
                 "format": FORMAT,
-                "form": form,
-                "base": source.name,
-                "base_fingerprint": source.fingerprint,
+                **made_of,
                 "task": task.model_dump(mode="json"),
-                "strategy": strategy.model_dump(mode="json"),
                 "max_length": max_length,
                 "columns": asdict(columns),
                 "sha256": {path.name: sha256(path) for path in files},
@@ -125,9 +153,31 @@ def name_base(path: Path, source: models.Source) -> None:
     write_json(path, config)
 
 
-def model_folder(path: str | Path) -> Path:
-    """The model's directory of a run, or the directory itself."""
+def meant(path: str | Path) -> Path:
+    """The run that a comparison's verdict names; any other directory is meant itself.
+
+    Raises:
+        ModelError: the comparison has no verdict, or is unreadable.
+        UnsafeError: its verdict leads out of it.
+    """
     folder = Path(path)
+    if not (folder / COMPARISON).is_file():
+        return folder
+    try:
+        verdict = read_json(folder / COMPARISON)["verdict"]
+        name = None if verdict is None else str(verdict["path"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        what, fix = f"{COMPARISON} is unreadable ({error})", "restore a copy, or name one of its runs"
+        raise ModelError(what, where=str(path), fix=fix) from None
+    if name is None:
+        fix = "finish it with the same compare command and --resume, or name one of its runs"
+        raise ModelError("the comparison has no verdict yet", where=str(path), fix=fix)
+    return inside(folder, name)
+
+
+def model_folder(path: str | Path) -> Path:
+    """The model's directory of a run, or the directory itself; of a comparison, of the run that its verdict names."""
+    folder = meant(path)
     for candidate in (folder / "model", folder):
         if (candidate / MANIFEST).is_file():
             return candidate
@@ -149,6 +199,8 @@ def load(path: str | Path, trust_remote_code: bool = False) -> Artifact:
     folder = model_folder(path)
     manifest = read_manifest(folder)
     task = parse(Task, "task", manifest, folder)
+    if manifest["form"] == "floor":
+        return load_floor(manifest, folder, task, trust_remote_code)
     source = base_source(manifest, folder, trust_remote_code)
     model = task.build(source, **load_kwargs(manifest, folder))
     if manifest["form"] == "adapter":
@@ -157,6 +209,17 @@ def load(path: str | Path, trust_remote_code: bool = False) -> Artifact:
     model.eval()
     tokenizer = models.load_tokenizer(replace(source, folder=folder))
     return Artifact(model, tokenizer, task, int(manifest["max_length"]), columns_of(manifest), folder)
+
+
+def load_floor(manifest: dict[str, Any], folder: Path, task: Task, trust_remote_code: bool) -> Artifact:
+    max_length, tokenizer = int(manifest["max_length"]), None
+    if max_length:
+        source = models.Source(str(folder), folder, None, None, trust_remote_code)
+        if not trust_remote_code:
+            refuse_code(sidecar(folder / "tokenizer_config.json"), "tokenizer_config.json", source)
+        tokenizer = models.load_tokenizer(source)
+    learner = parse(Floor, "floor", manifest, folder).load(task, Reading(tokenizer, max_length), folder)
+    return Artifact(learner, tokenizer, task, max_length, columns_of(manifest), folder)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -180,7 +243,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def parse(family: Any, name: str, manifest: dict[str, Any], folder: Path) -> Any:
-    """The task or strategy that the manifest holds under a name."""
+    """The task, strategy or floor that the manifest holds under a name."""
     try:
         return TypeAdapter(one_of(family)).validate_python(manifest[name])
     except (ValidationError, KeyError) as error:
@@ -206,18 +269,27 @@ def startable(name: str, trust_remote_code: bool = False) -> str:
     """The model that a new run starts from: as named, or a run's, whose adapter is merged into its base first.
 
     Raises:
-        ModelError: the run's strategy leaves nothing to merge (virtual tokens, bottlenecks), or it has no whole model.
+        ModelError: the run's strategy leaves nothing to merge (virtual tokens, bottlenecks), it has no whole model, or
+            it is a floor.
     """
-    folder = Path(name)
+    folder = meant(name)
     if not (folder / "model" / MANIFEST).is_file() and not (folder / MANIFEST).is_file():
         if folder.is_dir() and (folder / "checkpoints").is_dir():
             model_folder(folder)  # raises: the run is not finished
         return name
     folder = model_folder(folder)
     manifest = read_manifest(folder)
+    refuse_floor(manifest, name)
     if manifest["form"] == "full":
         return str(folder)
     return str(merge(folder, manifest, trust_remote_code))
+
+
+def refuse_floor(manifest: dict[str, Any], name: str) -> None:
+    """Raises ModelError where a run that shall be gone on from is a floor."""
+    if manifest["form"] == "floor":
+        fix = "start from a model, or from the run of a strategy"
+        raise ModelError("a floor has no weights to go on from", where=name, fix=fix)
 
 
 def merge(folder: Path, manifest: dict[str, Any], trust_remote_code: bool) -> Path:

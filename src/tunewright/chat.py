@@ -45,6 +45,9 @@ class Chat:
         loaded = predictor.artifact
         self.model, self.tokenizer, self.task = predictor.model, loaded.tokenizer, loaded.task
         self.max_length = loaded.max_length
+        if loaded.is_floor:
+            fix = "ask it once with `predict`, or chat with a model's run"
+            raise ConfigError("a floor holds no dialogues", where=str(loaded.folder), fix=fix)
         refuse(self.task, str(loaded.folder))
         changed = {"max_new_tokens": max_new_tokens, "temperature": temperature}
         given: Any = {name: value for name, value in changed.items() if value is not None}

@@ -30,23 +30,32 @@ class Predictor:
     """
 
     def __init__(self, loaded: artifact.Artifact) -> None:
+        self.artifact, self.precision = loaded, "fp32"
+        self.model = loaded.model
+        if loaded.is_floor:
+            return
         import torch
 
-        self.artifact = loaded
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = loaded.model.to(self.device)
+        self.model = self.model.to(self.device)
         settled()
-        self.precision = "fp32"
 
     @classmethod
     def load(cls, path: str | Path, trust_remote_code: bool = False) -> Predictor:
-        """From the directory of a run (or its model/). Raises ModelError where it is no whole model."""
+        """From the directory of a run (or its model/), or of a comparison: the run that its verdict names.
+
+        Raises:
+            ModelError: it is no whole model, or the comparison has no verdict.
+        """
         loaded = artifact.load(path, trust_remote_code)
-        prepare_arithmetic(loaded.model)
+        if not loaded.is_floor:
+            prepare_arithmetic(loaded.model)
         return cls(loaded)
 
     def outputs(self, rows: Sequence[Row]) -> list[Any]:
         """Raw outputs (logits) of rows, in their order."""
+        if self.artifact.is_floor:
+            return list(self.model.outputs(rows)) if rows else []
         task, tokenizer = self.artifact.task, self.artifact.tokenizer
         collate = partial(task.collate, tokenizer=tokenizer)
         return outputs_of(self.model, task, self.encoded(rows), collate, self.device) if rows else []
@@ -57,7 +66,8 @@ class Predictor:
         Only linear layers change, and of those not the narrow ones, such as a classifier's head.
 
         Raises:
-            ConfigError: there is no such precision, this device does not have it, or the model is lowered already.
+            ConfigError: there is no such precision, this device does not have it, the model is lowered already, or it
+                is a floor.
         """
         refuse(precision, self)
         exact = self.outputs(rows)
@@ -98,6 +108,8 @@ def refuse(precision: str, predictor: Predictor) -> None:
     fix = ""
     if precision not in PRECISIONS:
         what, fix = f"there is no {precision!r}", f"choose one of {', '.join(PRECISIONS)}"
+    elif predictor.artifact.is_floor and precision != "fp32":
+        what, fix = "a floor has no layers that could be lowered", "leave it out"
     elif predictor.precision not in ("fp32", precision):
         what, fix = f"the weights are in {predictor.precision} already", "load the run again"
     elif precision == "int8" and predictor.device.type != "cpu":
