@@ -59,21 +59,21 @@ def precision_recall_f1(true_positive: Any, predicted: Any, actual: Any) -> tupl
     return precision, recall, np.divide(2 * hits, total, out=np.zeros_like(hits), where=total > 0)
 
 
-def averages(hits: Ints, said: Ints, there: Ints, *, every: bool = False) -> dict[str, float]:
-    """Micro and macro precision, recall and F1 from counts per class.
+def averages(hits: Any, said: Any, there: Any, *, every: bool = False) -> dict[str, Any]:
+    """Micro and macro precision, recall and F1, each of (...), from (..., C) counts per class.
 
     Args:
         every: macro averages count each class; else those that occur or are predicted. scikit-learn does the
             former for multi-label data and the latter for one label a row.
     """
-    precision, recall, f1 = precision_recall_f1(hits, said, there)
+    each = precision_recall_f1(hits, said, there)
     seen = ((said + there) > 0) | every
-    micro = [float(value) for value in precision_recall_f1(hits.sum(), said.sum(), there.sum())]
-    macro = [float(value[seen].mean()) if seen.any() else 0.0 for value in (precision, recall, f1)]
-    names = ("precision", "recall", "f1")
-    return {f"{name}_micro": value for name, value in zip(names, micro, strict=True)} | {
-        f"{name}_macro": value for name, value in zip(names, macro, strict=True)
-    }
+    number = np.maximum(seen.sum(-1), 1)
+    micro = precision_recall_f1(hits.sum(-1), said.sum(-1), there.sum(-1))
+    macro = [np.where(seen, value, 0).sum(-1) / number for value in each]
+    values = [float(value) if np.ndim(value) == 0 else value for value in (*micro, *macro)]
+    names = (f"{score}_{average}" for average in ("micro", "macro") for score in ("precision", "recall", "f1"))
+    return dict(zip(names, values, strict=True))
 
 
 def matthews(matrix: Ints) -> float:
