@@ -1,4 +1,4 @@
-"""Show what a run is and how it did.
+"""Show what a run or a comparison is and how it did.
 
 Example: tunewright show runs/inbox
 """
@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-Run = Annotated[Path, typer.Argument(help="the directory of a run")]
-AsJson = Annotated[bool, typer.Option("--json", help="metrics.json as it is")]
+Run = Annotated[Path, typer.Argument(help="the directory of a run, or of a comparison")]
+AsJson = Annotated[bool, typer.Option("--json", help="metrics.json, or comparison.json, as it is")]
 
 
 def command(run: Run, as_json: AsJson = False) -> None:
@@ -21,6 +21,9 @@ def command(run: Run, as_json: AsJson = False) -> None:
     from ..run import RunResult
     from . import tables
 
+    if (run / "comparison.json").is_file():
+        _comparison(run, as_json)
+        return
     path = run / "metrics.json"
     if not path.is_file():
         started = (run / "run.yaml").is_file()
@@ -36,8 +39,24 @@ def command(run: Run, as_json: AsJson = False) -> None:
         print(json.dumps(metrics, ensure_ascii=False))
         return
     out = tables.console()
-    headline = f"{metrics['model']}, {metrics['task']}, {metrics['strategy']}; {metrics['created']}"
+    headline = f"{metrics['model'] or 'no model'}, {metrics['task']}, {metrics['strategy']}; {metrics['created']}"
     out.print(headline, markup=False, soft_wrap=True)
     out.print(recipe, markup=False, soft_wrap=True)
     tables.scores({name: metrics[name] for name in ("before", "validation", "test") if metrics.get(name)})
     tables.closing(RunResult(run, metrics))
+
+
+def _comparison(path: Path, as_json: bool) -> None:
+    from ..errors import ModelError
+    from ..files import read_json
+    from .compared import show
+
+    try:
+        found = read_json(path / "comparison.json")
+    except (OSError, ValueError) as error:
+        fix = "compare again with --resume"
+        raise ModelError(f"comparison.json is unreadable ({error})", where=str(path), fix=fix) from None
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    show(found, path)

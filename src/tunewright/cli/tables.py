@@ -139,7 +139,7 @@ def entities(found: list[dict[str, Any]], text: str) -> str:
 def closing(result: Any) -> None:
     """Time, memory, and where to go on."""
     metrics, run = result.metrics, result.path
-    share = metrics["trainable_parameters"] / metrics["total_parameters"]
+    share = metrics["trainable_parameters"] / max(metrics["total_parameters"], 1)
     out = console()
     out.print(
         f"{metrics['stopped']} after {metrics['total_seconds']:.0f} s ({metrics['fit_seconds']:.0f} s of fitting), "
@@ -148,8 +148,9 @@ def closing(result: Any) -> None:
     )
     for warning in metrics["warnings"]:
         out.print(f"[yellow]warning:[/yellow] {escape(warning)}")
-    out.print(f"report:  {escape(str(run / 'report.html'))}", soft_wrap=True)
+    if (run / "report.html").is_file():
+        out.print(f"report:  {escape(str(run / 'report.html'))}", soft_wrap=True)
     context = ' --context "..."' if metrics["task"] == "question_answering" else ""
     out.print(f'try it:  tunewright predict {escape(str(run))} --text "..."{context}', soft_wrap=True)
-    if metrics["task"] in ("causal_lm", "preference"):
+    if metrics["task"] in ("causal_lm", "preference") and metrics["model"]:
         out.print(f"or talk: tunewright chat {escape(str(run))}", soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ class Series:
     name: str
     points: Sequence[Point]
     faint: bool = False
-    colour: int = 0  # which of the page's five series colours
+    colour: int = 0  # which of the page's five series colours; below 0: grey
     opacity: float = 0.3  # of a faint line
 
 
@@ -39,24 +39,42 @@ def line_chart(
     marker: float | None = None,
     marker_text: str = "best",
     top: float | None = None,
+    levels: Sequence[tuple[str, float]] = (),
 ) -> Markup:
     """Lines over one x axis. On a log axis only values above 0 are drawn. `marker`: the x that is marked; `top`: the
-    y that is never exceeded (1 for a score). Without any point: an empty text."""
+    y that is never exceeded (1 for a score); `levels`: named heights, dashed. Without any point: an empty text."""
     series = [_drawable(line, log_x, log_y) for line in series]
     series = [line for line in series if line.points]
     if not series:
         return Markup("")
     entries = [(line.name, svg.COLOURS[line.colour % 5]) for line in series if not line.faint]
     key, taken = svg.legend(entries, 46, WIDTH - 8)
-    frame = _line_frame(series, taken + 26, log_x, log_y, top)
+    frame = _line_frame([*series, *_level_lines(series, levels)], taken + 26, log_x, log_y, top)
     content = [
         key,
         frame.axes(x_label, svg.tick_text, svg.tick_text),
         _marker(frame, marker, marker_text),
         *(_line(frame, line) for line in series),
+        *_levels(frame, levels),
         _hover(frame, [line for line in series if not line.faint], x_label),
     ]
     return svg.drawing(name, title, description, WIDTH, frame.bottom + 44, *content)
+
+
+def _level_lines(series: Sequence[Series], levels: Sequence[tuple[str, float]]) -> list[Series]:
+    return [Series(name, [(series[0].points[0][0], height)]) for name, height in levels]
+
+
+def _levels(frame: svg.Frame, levels: Sequence[tuple[str, float]]) -> Iterator[Markup]:
+    """Dashed lines, each with its name above it; the names follow each other from the left, so that none overlap."""
+    at = frame.left + 4
+    for name, height in levels:
+        y = frame.y(height)
+        yield svg.line(frame.left, y, frame.right, y, stroke=svg.MUTED, stroke_dasharray="5 4", stroke_width=1.4)
+        width = len(name) * svg.FONT_SIZE * svg.CHARACTER + 12
+        if at + width < frame.right:
+            yield svg.text(at, y - 5, name, **svg.HALO)
+            at += width
 
 
 def _drawable(line: Series, log_x: bool, log_y: bool) -> Series:
@@ -84,7 +102,7 @@ def _padded(low: float, high: float, padding: float, log: bool) -> tuple[float, 
 
 
 def _line(frame: svg.Frame, line: Series) -> Markup:
-    colour = svg.COLOURS[line.colour % 5]
+    colour = svg.COLOURS[line.colour % 5] if line.colour >= 0 else svg.MUTED
     style = {"stroke_width": 1.2, "stroke_opacity": line.opacity} if line.faint else {"stroke_width": 2.2}
     path = element("path", d=frame.path(line.points), fill="none", stroke=colour, stroke_linejoin="round", **style)
     if line.faint or len(line.points) > 30:

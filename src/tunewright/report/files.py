@@ -132,8 +132,10 @@ class RunFiles:
         return str(self.config.get("out") or self.name)
 
 
-def read(run: Path) -> RunFiles:
-    """Reads a run's directory. Raises RunDirectoryError where it holds neither run.yaml nor metrics.json."""
+def read(run: Path, template: bool = True) -> RunFiles:
+    """Reads a run's directory. Raises RunDirectoryError where it holds neither run.yaml nor metrics.json.
+
+    template: also what the model's folder says of writing, which takes a tokenizer."""
     if not (run / "run.yaml").is_file() and not (run / "metrics.json").is_file():
         fault = "neither run.yaml nor metrics.json is here"
         raise RunDirectoryError(fault, where=str(run), fix="give the directory of a run")
@@ -153,7 +155,7 @@ def read(run: Path) -> RunFiles:
         base_model=hub_name(str(config.get("model") or metrics.get("model") or "")),
         manifest=_manifest(run / "model" / "tunewright.json"),
         checks=privacy.scrub_values(_mapping(run / "checks.json")),
-        stored=stored.read(run / "model") if generative else Stored(),
+        stored=stored.read(run / "model") if generative and template else Stored(),
     )
 
 

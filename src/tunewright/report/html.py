@@ -53,7 +53,7 @@ def page(files: RunFiles) -> str:
     shown = [course.course, *_OUTCOME.get(files.task, _CLASSIFICATION), origin.ledger]
     sections = [section(files) for section in shown] + [check_sections.checks(files.checks)]
     sections += [section(files) for section in (origin.cost, origin.repeat, origin.use)]
-    top = [outcome.headline(files), outcome.tiles(files), outcome.warnings(files), _contents(sections)]
+    top = [outcome.headline(files), outcome.tiles(files), outcome.warnings(files), contents(sections)]
     title = f"{files.config.get('model') or 'Model'} on {files.source()}: run report"
     return document(title, [*top, *sections, _footer(files)])
 
@@ -76,7 +76,7 @@ def _head(title: str) -> Markup:
     ])  # fmt: skip
 
 
-def _contents(sections: list[Markup]) -> Markup:
+def contents(sections: list[Markup]) -> Markup:
     """Links to the sections that are there."""
     found = [match for section in sections if (match := _HEADING.match(section))]
     links = (element("a", Markup(match[2]), href=f"#{match[1]}") for match in found)

@@ -59,9 +59,9 @@ def _second_tile(files: RunFiles, main: Main) -> list[Markup]:
     scores, on = files.scores, f"on {files.split}"
     recall, precision = finite(scores.get("recall")), finite(scores.get("precision"))
     if main.name == "f1" and recall is not None and precision is not None:
-        return [_tile("Entities found", percent(recall), f"{percent(precision)} of its marks are right")]
+        return [tile("Entities found", percent(recall), f"{percent(precision)} of its marks are right")]
     known = [name for name in _SECOND if finite(scores.get(name)) is not None and name != main.name]
-    return [_tile(score_name(name), score_value(name, scores[name]), on) for name in known[:1]]
+    return [tile(score_name(name), score_value(name, scores[name]), on) for name in known[:1]]
 
 
 def _cost_tiles(files: RunFiles) -> list[Markup]:
@@ -70,10 +70,10 @@ def _cost_tiles(files: RunFiles) -> list[Markup]:
     trained = (files.ledger.get("splits") or {}).get("train", {}).get("rows_kept")
     evaluated = f"{count(files.scores.get('num_rows'))} to {files.split}" if files.scores else ""
     total_time = f"{duration(metrics.get('total_seconds'))} in all"
-    found = [_tile(f"Training {files.row_noun}s", count(trained), evaluated)] if trained is not None else []
-    found.append(_tile("Time to train", duration(metrics.get("fit_seconds")), total_time))
+    found = [tile(f"Training {files.row_noun}s", count(trained), evaluated)] if trained is not None else []
+    found.append(tile("Time to train", duration(metrics.get("fit_seconds")), total_time))
     found.append(
-        _tile(
+        tile(
             "Peak memory",
             memory(metrics.get("peak_memory_mb")),
             f"on {metrics['device']}" if metrics.get("device") else "",
@@ -82,7 +82,7 @@ def _cost_tiles(files: RunFiles) -> list[Markup]:
     trainable, total = finite(metrics.get("trainable_parameters")), finite(metrics.get("total_parameters"))
     if trainable is not None and total:
         amount = f"{compact(trainable)} of {compact(total)} parameters"
-        found.append(_tile("Trained share", share(trainable / total), amount))
+        found.append(tile("Trained share", share(trainable / total), amount))
     return found
 
 
@@ -91,12 +91,12 @@ def _main_tile(files: RunFiles, main: Main, on: str) -> Markup:
     name = generation.score_title(files, main.name)
     value = percent(main.value) if is_share else score(main.value)
     if main.interval is None:
-        return _tile(name, value, on, main=True)
+        return tile(name, value, on, main=True)
     interval = f"95{NARROW}%: {verdict.interval_words(main)}"
-    return _tile(f"{name} {on}", value, interval, main=True)
+    return tile(f"{name} {on}", value, interval, main=True)
 
 
-def _tile(name: str, value: str, more: str, main: bool = False) -> Markup:
+def tile(name: str, value: str, more: str, main: bool = False) -> Markup:
     kind = "tile main" if main else "tile"
     parts = [element("dt", name), element("dd", value, class_="value"), element("dd", more, class_="more")]
     return element("div", *parts, class_=kind)

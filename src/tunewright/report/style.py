@@ -103,6 +103,22 @@ u.gold { text-decoration: underline 2px var(--good-ink); text-underline-offset: 
   font-weight: 400; line-height: 1.5; }
 .texts .text .small { display: block; white-space: normal; margin-top: 0.2rem; }
 .texts .wrong { color: var(--bad-ink); } .texts .right { color: var(--good-ink); }
+.advice { margin-top: 1rem; } .advice ul + p { margin: 0.8rem 0 0.5rem; } .advice .plain { margin-bottom: 0.8rem; }
+.tag { display: inline-block; font-size: 0.75rem; font-weight: 500; line-height: 1.5; padding: 0 0.5em;
+  white-space: nowrap; border: 1px solid var(--line); border-radius: 99px; color: var(--muted); }
+.tag.wins { background: var(--series-1); border-color: var(--series-1); color: var(--on-strong); }
+.below { display: block; }
+.contest table { font-size: 0.82rem; } .contest th, .contest td { padding-left: 0.36rem; padding-right: 0.36rem; }
+.contest thead th { white-space: normal; vertical-align: bottom; max-width: 8.5rem; }
+.contest tbody th { min-width: 9.5rem; } .contest .small { font-size: 0.78rem; }
+.range { display: block; position: relative; height: 0.5rem; min-width: 5.5rem; border-radius: 99px; margin: 0.2rem 0;
+  background: var(--grid); overflow: hidden; }
+.range i, .range b { position: absolute; top: 0; bottom: 0; border-radius: 99px; }
+.range i { background: var(--series-1); opacity: 0.4; } .range b { width: 3px; background: var(--series-1); }
+.range b { margin-left: -1.5px; }
+.said { list-style: none; margin: 0; padding: 0; overflow-wrap: break-word; } .said li { margin: 0 0 0.25rem; }
+.texts tbody th .small { display: block; margin-top: 0.2rem; }
+.texts .said .small { display: inline; margin-left: 0.5em; } .texts .said b { font-weight: 620; }
 h3.apart { margin: 1.6rem 0 0.8rem; }
 dl.facts { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: 0.4rem 1.2rem; margin: 0;
   font-size: 0.92rem; }
@@ -120,6 +136,9 @@ footer { margin-top: 4rem; padding-top: 1.2rem; border-top: 1px solid var(--line
   .tiles { grid-template-columns: 1fr 1fr; gap: 0.6rem; } .tile { padding: 0.8rem 0.85rem; }
   .tile .value { font-size: 1.35rem; } .card { padding: 0.9rem 0.85rem; }
   th, td { padding-left: 0.45rem; padding-right: 0.45rem; }
+  .stacked thead { display: none; } .stacked :is(tr, th, td) { display: block; }
+  .stacked :is(tbody th, td) { padding: 0.25rem 0; } .stacked td { border-top: 0; white-space: normal; }
+  .stacked td:nth-child(2)::before { content: "label: "; color: var(--muted); }
 }
 @media print {
   :root { --page: #ffffff; }
@@ -128,6 +147,8 @@ footer { margin-top: 4rem; padding-top: 1.2rem; border-top: 1px solid var(--line
   .grid { grid-template-columns: 1fr 1fr; gap: 0.6rem; }
   .card > svg, .tile, .mistakes > li, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
   details::details-content { content-visibility: visible; block-size: auto; }
+  .contest table, .contest :is(.small, .tag, thead th) { font-size: 7pt; } .contest tbody th { min-width: 6rem; }
+  .contest .range { min-width: 4rem; } .contest :is(th, td) { padding-left: 0.2rem; padding-right: 0.2rem; }
   pre { white-space: pre-wrap; } .scroll { overflow: visible; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }

@@ -19,6 +19,8 @@ BAD = "var(--series-2, #c2560c)"
 COLOURS = (GOOD, BAD, "var(--series-3, #12805c)", "var(--series-4, #8445b8)", "var(--series-5, #b5305a)")
 
 FONT_SIZE = 12.5
+# Around a text that may cross a line.
+HALO = {"paint_order": "stroke", "stroke": "var(--surface, #ffffff)", "stroke_width": 3.5, "stroke_linejoin": "round"}
 CHARACTER = 0.62  # width of a character as a share of the font size, in a wide system font
 
 

@@ -157,6 +157,43 @@ def memory(megabytes: Any) -> str:
     return f"{number / 1000:.1f}{NARROW}GB" if number >= 1000 else f"{number:.0f}{NARROW}MB"
 
 
+def size(num_bytes: Any) -> str:
+    """90868377 is `90.9 MB`."""
+    number = finite(num_bytes)
+    if number is None:
+        return NOTHING
+    power, unit = next(((1e3**n, u) for n, u in ((3, "GB"), (2, "MB"), (1, "kB")) if number >= 1e3**n), (1, "bytes"))
+    return f"{number / power:.3g}{NARROW}{unit}"
+
+
+def brief(value: float) -> str:
+    """Two digits, or all before the point: 0.0523 is `0.052`, 1234.5 is `1234`."""
+    return f"{value:.2g}" if abs(value) < 10 else f"{value:.0f}"
+
+
+def signed(key: str, value: Any) -> str:
+    """A difference of two scores: -0.0204 is `−0.020`, with a true minus."""
+    number = finite(value)
+    if number is None:
+        return NOTHING
+    said = score_value(key, abs(number))
+    return said if float(f"{number:.6f}") == 0 else ("+" if number > 0 else "\N{MINUS SIGN}") + said
+
+
+def chance(p: Any) -> str:
+    """A p value: 0.0002 is `<0.001`."""
+    number = finite(p)
+    return (
+        NOTHING
+        if number is None
+        else "<0.001"
+        if number < 0.001
+        else f"{number:.2g}"
+        if number < 0.1
+        else f"{number:.2f}"
+    )
+
+
 def date(created: Any) -> str:
     """An ISO 8601 moment is `20 November 2026, 20:00 UTC`; what cannot be read is given back."""
     try:
