@@ -10,6 +10,7 @@
     ├── OutOfMemoryError         one row alone is too much
     └── DivergedError            loss or gradient is no longer finite
     Interrupted                  exit 130 or 143: stopped by a signal, after a checkpoint
+    Paused                       never seen by people: the caller wanted the loop to stop here, after a checkpoint
 
 Anything else that escapes is a defect of ours and exits with 1 and a traceback.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class TunewrightError(Exception):
@@ -87,6 +89,18 @@ class Interrupted(Exception):
     @property
     def exit_code(self) -> int:
         return 128 + self.signal_number
+
+
+class Paused(Exception):
+    """The loop stopped where its caller wanted it to, after a checkpoint.
+
+    Args:
+        state: training.state.State.
+    """
+
+    def __init__(self, state: Any) -> None:
+        self.state = state
+        super().__init__(f"paused after step {state.step}")
 
 
 def suggest(wrong: str, known: Iterable[str]) -> str:

@@ -34,6 +34,7 @@ def effective_task(task: Task, strategy: Strategy, source: Source) -> Task:
 def resolve(
     config: RunConfig, run: Path, intake: Intake, task: Task, source: Source, tokenizer: Any,
     show: Callable[[str, int, int], None] = lambda what, done, total: None,
+    once: Callable[[str, Any, Callable[[], Any]], Any] = lambda what, depends, make: make(),
 ) -> tuple[RunConfig, dict[str, Encoded]]:  # fmt: skip
     """The configuration without a single `auto`, and the encoded splits.
 
@@ -48,7 +49,7 @@ def resolve(
         fix = f"choose 4 to {positions - virtual if positions else 'more'}{taken}"
         raise ConfigError(f"{max_length} tokens", where="data.max_length", fix=fix)
     encoded = {
-        name: encode(task, split, source, tokenizer, max_length, partial(show, f"tokens of {name}"))
+        name: encode(task, split, source, tokenizer, max_length, partial(show, f"tokens of {name}"), once)
         for name, split in intake.splits.items()
     }
     for name, split in intake.splits.items():
@@ -69,8 +70,9 @@ def resolve(
 
 
 def encode(
-    task: Task, split: Split, source: Source, tokenizer: Any, max_length: int, show: Callable[[int, int], None]
-) -> Encoded:
+    task: Task, split: Split, source: Source, tokenizer: Any, max_length: int, show: Callable[[int, int], None],
+    once: Callable[[str, Any, Callable[[], Any]], Any],
+) -> Encoded:  # fmt: skip
     """One split's features. Raises DataError of a row that a template refuses, naming the file too."""
 
     def origin() -> dict[str, Any]:
@@ -78,7 +80,11 @@ def encode(
         return {"rows": split.content, "tokenizer": made_by}
 
     try:
-        return encoding.encode(task, split.rows, tokenizer, max_length, origin, show)
+        found: Encoded = once(
+            "tokens", [origin(), task.model_dump(mode="json"), max_length],
+            lambda: encoding.encode(task, split.rows, tokenizer, max_length, origin, show),
+        )  # fmt: skip
+        return found
     except DataError as error:
         where = f"{split.source}, {error.where}" if error.where.startswith("row ") else error.where
         raise DataError(error.what, where=where, fix=error.fix) from None
@@ -162,6 +168,14 @@ def resolve_training(config: RunConfig, task: Task, scale: Scale, train: Encoded
             "micro_batch_tokens": tokens,
         }
     )
+
+
+def is_unsure(config: RunConfig, task: Task) -> bool:
+    """Whether the learning rate is ours to choose, and the strategy's default is not for runs of any length.
+
+    Measured with new heads only; a pretrained one has a rate that is known.
+    """
+    return config.training.learning_rate == "auto" and task.new_head and config.strategy.unsure_below > 0
 
 
 def is_sized(config: RunConfig, task: Task) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,10 +20,12 @@ from .intake import take_in
 from .launch import choose_precision, make_accelerator, only_one_process, with_model, with_precision
 from .layers import layer_map
 from .outcome import ledger_of, metrics_of, write_predictions
-from .plans import fitted, plan_of
+from .planner.refuse import refuse_what_cannot_fit
+from .plans import fitted, plan_of, prepare_rate, tested_rate
 from .predict import Predictor
-from .resolve import balanced, effective_task, is_sized, refuse_unread, resolve
+from .resolve import balanced, effective_task, is_sized, is_unsure, refuse_unread, resolve
 from .session import Session, open_checkpoints, tell
+from .sharing import Shared
 from .startup import settled
 from .strategies.base import ParameterGroup, Rates
 from .tasks.base import Metric, Row, Task
@@ -65,6 +67,8 @@ def train(
     overwrite: bool = False,
     allow_missing: tuple[str, ...] = (),
     listener: Listener | None = None,
+    pause: Callable[[State], bool] | None = None,
+    shared: Shared | None = None,
 ) -> RunResult:
     """Trains, evaluates, saves and documents one model.
 
@@ -73,19 +77,22 @@ def train(
         overwrite: replace the run in `config.out`.
         allow_missing: "optimizer" continues from a checkpoint whose optimizer file is gone.
         listener: hears of progress; None is silent.
+        pause: asked between steps; True ends this call with a checkpoint, from which `resume` goes on.
+        shared: what runs before this one in the same process have computed; this one adds to it.
 
     Raises:
         TunewrightError: the user can fix it; see errors.py.
         Interrupted: by a signal, after a checkpoint.
+        Paused: where `pause` said so.
     """
-    listener, started = listener or Listener(), time.perf_counter()
+    listener, started, shared = listener or Listener(), time.perf_counter(), shared or Shared()
     run = Path(config.out) if config.out else default_out(config.data.train, config.strategy.kind, resume)
     accelerator = make_accelerator()
     with only_one_process(accelerator, run, resume, overwrite):
         if resume and is_finished(run):
             listener.note(f"{run} is finished already")
             return RunResult(run, read_json(run / METRICS))
-        intake = take_in(config)
+        intake = shared.rows(config, take_in)
         config = with_model(config, intake.task)
         source = models.locate(artifact.startable(config.model, config.trust_remote_code), config.trust_remote_code)
         task = effective_task(intake.task, config.strategy, source)
@@ -93,26 +100,29 @@ def train(
         task = balanced(config, task, intake)
         tokenizer = models.load_tokenizer(source, task.by_words)
         intake.notes.extend(task.dress(tokenizer))
-        sized = is_sized(config, task)
+        sized, unsure = is_sized(config, task), is_unsure(config, task)
         show = (listener if accelerator.is_main_process else Listener()).progress
-        config, encoded = resolve(config, run, intake, task, source, tokenizer, show)
-        checked = check_first(config, run, intake, task, tokenizer, accelerator, resume, listener)
+        config, encoded = resolve(config, run, intake, task, source, tokenizer, show, shared.once)
+        known = resume or shared.findings(config, run, intake, source)
+        checked = check_first(config, run, intake, task, tokenizer, accelerator, known, listener)
         solves = config.strategy.solves(task)
         precision = choose_precision(config, run, source, accelerator, resume, solves)
         config = with_precision(config, precision, solves)
         session = Session(
             config, run, intake, source, task, tokenizer, encoded, accelerator, precision, listener, started, checked,
-            sized=sized,
+            sized=sized, pause=pause,
         )  # fmt: skip
+        prepare_rate(session, unsure, resume)
         return carry_out(session, resume, allow_missing)
 
 
 def carry_out(session: Session, resume: bool, allow_missing: tuple[str, ...]) -> RunResult:
     """The second half: everything is decided, the model is loaded, trained, measured, saved and described."""
     tell(session)
+    refuse_what_cannot_fit(session)
     checkpoints = open_checkpoints(session, resume)
     if session.is_main:
-        write_text(session.run / "run.yaml", dump(session.config))
+        write_text(session.run / "run.yaml", dump(session.recipe))
         write_json(session.run / "data.json", ledger_of(session))
     model = make_model(session)
     settled()
@@ -127,7 +137,7 @@ def carry_out(session: Session, resume: bool, allow_missing: tuple[str, ...]) ->
         return RunResult(session.run, {})
     save_artifact(session, model)
     prove_parity(session, outputs)
-    write_predictions(session, outputs)
+    write_predictions(session.run, session.task, session.intake, outputs)
     metrics = metrics_of(session, model, state, outputs)
     write_json(session.run / METRICS, metrics)
     report.write(session.run)
@@ -220,6 +230,7 @@ def train_loop(
     rates = Rates(float(training.learning_rate), training.weight_decay, plan.total_steps, plan.steps_per_epoch,
                   session.task.new_head)  # fmt: skip
     groups = session.strategy.groups(model, layer_map(model), rates)
+    parts = {"model": model, "task": session.task, "precision": session.precision, "accelerator": session.accelerator}
     state = State(total_steps=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
     checkpoint = checkpoints.newest(state.warn, allow_missing) if resume else None
     if resume and session.is_main:
@@ -231,15 +242,16 @@ def train_loop(
         for text in (*state.warnings, at):
             session.listener.note(text)
     data = Data(session.examples, session.collate, [row.number for row in session.rows("train")], classes(session))
+    parts |= {"data": data, "plan": fitted(session, model, data, plan, groups, checkpoint.state if checkpoint else {})}
+    if session.ranging:
+        rates = rates._replace(learning_rate=tested_rate(session, groups, **parts))
+        groups = session.strategy.groups(model, layer_map(model), rates)
+        History(session.run / HISTORY, every=1).write({"step": 0, "range_test": session.range_test})
     found = fit(
         resume=checkpoint,
-        model=model,
-        task=session.task,
-        data=data,
-        plan=fitted(session, model, data, plan, groups, checkpoint.state if checkpoint else {}),
+        pause=session.pause,
         groups=groups,
-        precision=session.precision,
-        accelerator=session.accelerator,
+        **parts,
         checkpoints=checkpoints,
         evaluate=partial(validate, session, model, state) if "validation" in session.encoded else None,
         callbacks=callbacks_of(session, plan),

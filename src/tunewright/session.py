@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from .tasks.base import Encoded, Row, Task
 from .training import precision as arithmetic
 from .training.checkpoint import Checkpoints, continue_run, start_run
 from .training.progress import Listener
+from .training.state import State
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -45,10 +46,18 @@ class Session:
     before: dict[str, Any] | None = None  # scores of the untuned model
     kept: tuple[int, list[Any]] | None = None  # step and validation outputs of the best evaluation
     sized: bool = False  # whether the micro-batches' size was given, and is not ours to choose
+    pause: Callable[[State], bool] | None = None  # as in training.loop.Loop
+    ranging: bool = False  # whether a range test is still to choose the learning rate
+    range_test: dict[str, Any] | None = None  # what it found
 
     @property
     def strategy(self) -> Strategy:
         return self.config.strategy
+
+    @property
+    def recipe(self) -> RunConfig:
+        """What run.yaml says: a learning rate that is yet to be found is `auto`."""
+        return with_rate(self.config, "auto") if self.ranging else self.config
 
     @property
     def solves(self) -> bool:
@@ -94,17 +103,22 @@ def tell(session: Session) -> None:
         batch = f"{tokens} tokens a step" if tokens else f"batch size {training.batch_size}"
         session.listener.note(
             f"{session.strategy.kind}: {training.epochs:g} epochs, {batch}, learning rate "
-            f"{training.learning_rate:g}, {training.precision}{note}"
+            f"{training.learning_rate:g}{' or more' if session.ranging else ''}, {training.precision}{note}"
         )
     if training.balance != "none":
         session.listener.note(f"classes are balanced by {training.balance}")
+
+
+def with_rate(config: RunConfig, rate: Any) -> RunConfig:
+    """The configuration with another learning rate."""
+    return config.model_copy(update={"training": config.training.model_copy(update={"learning_rate": rate})})
 
 
 def fingerprint(session: Session) -> dict[str, Any]:
     """What must be the same for a run to be continued (R6). Where it is stored, how often saved
     and in how many parts a step is computed may change."""
     free = {"out", "data", "training"}
-    settings = session.config.model_dump(mode="json")
+    settings = session.recipe.model_dump(mode="json")
     training = {
         f"training.{key}": value
         for key, value in settings["training"].items()

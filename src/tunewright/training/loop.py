@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data.sampler import Rows, Steps, epoch_steps, evenly, micro_batches, packs
-from ..errors import DivergedError, Interrupted
+from ..errors import DivergedError, Interrupted, Paused
 from ..strategies.base import ParameterGroup
 from ..tasks.base import Batch, Encoded, Task
 from . import memory, optim
@@ -95,6 +95,7 @@ class Loop:
     saved_step: int | None = None
     phase: int | None = None  # the step at which the present set of trainable groups began
     cached: Cached | None = None
+    pause: Callable[[State], bool] | None = None  # asked between steps: whether to stop here, to be resumed later
     optimizer: Any = field(init=False)
     wrapped: Any = field(init=False)
     scaler: Any = field(init=False)
@@ -133,11 +134,14 @@ class Loop:
                 self.evaluate_if_due()
                 ended = self.state.finished or self.state.stopped == "early"
                 stopping = self.agreed(stop)
-                self.save_if_due(ended or stopping is not None)
+                pausing = self.pause is not None and not ended and self.pause(self.state)
+                self.save_if_due(ended or stopping is not None or pausing)
                 if ended:
                     break
                 if stopping is not None:
                     raise Interrupted(stopping, self.saved_step)
+                if pausing:
+                    raise Paused(self.state)
                 self.step()
         self.state.fit_seconds = before + time.perf_counter() - started
         self.state.stopped = "early" if self.state.stopped == "early" else "completed"
@@ -383,6 +387,7 @@ def fit(resume: Checkpoint | None = None, **parts: Any) -> State:
     Raises:
         DivergedError: loss or gradient is not finite (N1).
         Interrupted: a signal came; a checkpoint was written (R10).
+        Paused: `pause` said so; likewise.
         CheckpointError: a checkpoint could not be written (R2).
     """
     loop = Loop(**parts)

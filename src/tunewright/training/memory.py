@@ -245,42 +245,50 @@ def as_trained(model: nn.Module, parameters: Sequence[Any]) -> Iterator[None]:
                 value.grad = None
 
 
-def peak_bytes(model: nn.Module, task: Task, batch: Batch, autocast: Callable[[], Any]) -> tuple[int, int]:
-    """Bytes of tensors alive after a forward pass, and at most within it and the backward pass.
+class Tally:
+    """Bytes of tensors that came to be since counting began: `now`, and at most. Exact, unlike the resident size."""
 
-    Exact and repeatable, unlike the resident size: storages are counted as operations make them, and as they die.
-    """
-    import torch
+    now = peak = 0
+
+
+@contextlib.contextmanager
+def tallied(model: nn.Module) -> Iterator[Tally]:
+    """Counts storages as operations make them, and as they die; those of the model count as nothing."""
+    from torch import Tensor
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
 
     alive = {value.untyped_storage()._cdata: 0 for value in (*model.parameters(), *model.buffers())}
-    now = peak = 0
+    tally = Tally()
 
     class Count(TorchDispatchMode):
         def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
-            nonlocal now, peak
             made = function(*arguments, **(named or {}))
-            dense = (leaf for leaf in tree_leaves(made) if isinstance(leaf, torch.Tensor) and not leaf.is_sparse)
+            dense = (leaf for leaf in tree_leaves(made) if isinstance(leaf, Tensor) and not leaf.is_sparse)
             for storage in (leaf.untyped_storage() for leaf in dense):
                 if storage._cdata not in alive:
                     alive[storage._cdata] = storage.nbytes()
-                    now += storage.nbytes()
+                    tally.now += storage.nbytes()
                     weakref.finalize(storage, gone, storage._cdata)
-            peak = max(peak, now)
+            tally.peak = max(tally.peak, tally.now)
             return made
 
     def gone(key: int) -> None:
-        nonlocal now
-        now -= alive.pop(key, 0)
+        tally.now -= alive.pop(key, 0)
 
     with Count():
+        yield tally
+
+
+def peak_bytes(model: nn.Module, task: Task, batch: Batch, autocast: Callable[[], Any]) -> tuple[int, int]:
+    """Bytes of tensors alive after a forward pass, and at most within it and the backward pass."""
+    with tallied(model) as tally:
         with autocast():
             loss = task.objective(model, batch).sum
-        held = now
+        held = tally.now
         loss.backward()
     model.zero_grad(set_to_none=True)
-    return held, peak
+    return held, tally.peak
 
 
 # --- what there is ----------------------------------------------------------------------------------------------------
@@ -296,9 +304,9 @@ def available(device: Any) -> int | None:
     return min([*of_machine(), *of_groups(), *of_limits()], default=None) if device.type == "cpu" else None
 
 
-def of_machine(root: Path = Path("/")) -> list[int]:
+def of_machine(root: Path = Path("/"), entry: str = "MemAvailable") -> list[int]:
     lines = [line.split() for line in text_of(root / "proc/meminfo").splitlines()]
-    return [int(size) * 1024 for name, size, *_ in lines if name == "MemAvailable:"]
+    return [int(size) * 1024 for name, size, *_ in lines if name == f"{entry}:"]
 
 
 def of_groups(root: Path = Path("/")) -> list[int]:
@@ -346,3 +354,22 @@ def peak_memory_mb() -> int:
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated() // 2**20)
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**10)
+
+
+def forget_peak() -> None:
+    """Lets `peak_memory_mb` begin anew, so that a run is not charged for the one before it in the same process.
+
+    Elsewhere than on Linux the peak of a CPU is of the process and stays.
+    """
+    import ctypes
+    import platform
+
+    import torch
+
+    release()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the resident size's high-water mark: proc(5)
