@@ -84,6 +84,8 @@ class Strategy(Component):
     """The contract of a strategy."""
 
     home: ClassVar[str] = "strategies"
+    unsure_below: ClassVar[int] = 0  # optimizer steps: in a shorter run the default learning rate is often too low, so
+    # that `auto` tests it (training/range_test.py)
     frozen_bottom: ClassVar[bool] = False  # True: blocks below the lowest trainable one never change, so they may be
     # run once and cached, and run without dropout
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -20,6 +20,7 @@ class BottleneckAdapter(Strategy):
     """Trains a bottleneck after each attention and feed-forward, and the head; the base model stays as it is."""
 
     kind: Literal["bottleneck_adapter"] = "bottleneck_adapter"
+    unsure_below: ClassVar[int] = 1000
     bottleneck_size: int = Field(64, ge=1, description="width inside (Houlsby et al. 2019, section 3.2: 8 to 256)")
     variant: Literal["houlsby", "pfeiffer"] = Field(
         "houlsby", description="after attention and feed-forward; pfeiffer: after the feed-forward only, half the size"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .base import Defaults, ParameterGroup, Rates, Scale, Strategy, head_and_body
 
@@ -22,6 +22,7 @@ class IA3(Strategy):
     """Trains three vectors a block and the head: the fewest parameters that still reach every block."""
 
     kind: Literal["ia3"] = "ia3"
+    unsure_below: ClassVar[int] = 1000
 
     def defaults(self, scale: Scale) -> Defaults:
         """3e-3 for a width of 768 (Liu et al. 2022, section 3.3); vectors need more passes than matrices."""

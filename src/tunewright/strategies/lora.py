@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,7 @@ Rank = Annotated[int, Field(ge=1)]
 class LowRank(Strategy):
     """What LoRA and QLoRA have in common."""
 
+    unsure_below: ClassVar[int] = 1000
     r: int = Field(16, ge=1, description="rank (Hu et al. 2021, section 7.2: 8 is enough for much larger models)")
     alpha: float | None = Field(None, gt=0, description="the update is scaled by alpha / r; default: 2 r")
     dropout: float = Field(0.05, ge=0, lt=1, description="on the factors' input (QLoRA paper, section 4)")

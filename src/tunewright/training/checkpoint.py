@@ -186,10 +186,14 @@ def read(path: Path, allow_missing: tuple[str, ...] = ()) -> Checkpoint:
     return Checkpoint(path, read_json(path / STATE), load_file(path / MODEL), optimizer)
 
 
-def start_run(folder: Path, fingerprint: dict[str, Any]) -> str:
-    """Marks the folder as a new run's and returns its id. Other runs' checkpoints stay where they are."""
-    run_id = uuid.uuid4().hex
-    write_json(folder / RUN, {"run_id": run_id, "fingerprint": fingerprint})
+def start_run(folder: Path, fingerprint: dict[str, Any], run_id: str | None = None, **known: Any) -> str:
+    """Marks the folder as a new run's and returns its id. Other runs' checkpoints stay where they are.
+
+    Args:
+        run_id, known: of a run that is there already, what was found out since.
+    """
+    run_id = run_id or uuid.uuid4().hex
+    write_json(folder / RUN, {"run_id": run_id, "fingerprint": fingerprint, **known})
     return run_id
 
 
