@@ -31,6 +31,8 @@ OTHERS = {
     "label_noise": "labels flipped in banking77 and SST-2: suspects found, and training on corrected or filtered data",
     "active_learning": "labels that active learning needs on banking77 or sst2, against random choice",
     "near_duplicates": "planted leakage in banking77, and near-duplicates among a million made-up rows",
+    "verdicts": "made-up predictions with known scores: coverage of the intervals, false and true differences",
+    "plan": "the planner's peak memory, from the configuration and after a probe, against real runs",
     "kills": "fifty SIGKILLs at random moments, each resumed: are the final weights the uninterrupted run's?",
 }
 

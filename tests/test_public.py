@@ -13,8 +13,8 @@ import tunewright as tw
 
 HEAVY = ("torch", "transformers", "peft", "accelerate", "datasets", "sklearn")
 PUBLIC = {
-    "__version__", "check", "cross_validate", "train", "evaluate", "load", "RunConfig", "RunResult", "Predictor",
-    "TunewrightError",
+    "__version__", "advise", "check", "compare", "cross_validate", "train", "evaluate", "load", "plan", "search",
+    "RunConfig", "RunResult", "Predictor", "TunewrightError",
     "CausalLM", "Preference", "QuestionAnswering", "Seq2Seq", "SequenceClassification", "TokenClassification",
     "BitFit", "BottleneckAdapter", "FeatureExtraction", "Freeze", "Full", "GradualUnfreezing", "IA3", "LayerwiseDecay",
     "LoRA", "PrefixTuning", "PromptTuning", "QLoRA",

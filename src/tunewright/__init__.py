@@ -16,10 +16,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "train": "api",
+    "advise": "api",
     "check": "api",
+    "compare": "api",
     "cross_validate": "api",
     "evaluate": "api",
     "load": "api",
+    "plan": "api",
+    "search": "api",
     "RunConfig": "config",
     "RunResult": "run",
     "Predictor": "predict",
@@ -47,10 +51,14 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
+    from .api import advise as advise
     from .api import check as check
+    from .api import compare as compare
     from .api import cross_validate as cross_validate
     from .api import evaluate as evaluate
     from .api import load as load
+    from .api import plan as plan
+    from .api import search as search
     from .api import train as train
     from .config import RunConfig as RunConfig
     from .errors import TunewrightError as TunewrightError

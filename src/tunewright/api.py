@@ -1,25 +1,35 @@
-"""The verbs from Python: train, evaluate, load, check."""
+"""The verbs from Python: train, compare, evaluate, load, check."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .advice.advise import Advice
+from .advice.advise import advise as run_advise
 from .checkup import check as run_check
 from .config import RunConfig, edits, read_mapping
 from .config import load as load_config
+from .contest.compare import Comparison, seconds_of
+from .contest.compare import compare as run_compare
 from .data import sources
 from .desk.checking import Checked
 from .evaluation import largest_distance, scalars
 from .folds import CrossValidation
 from .folds import cross_validate as run_cross_validate
 from .intake import read_rows
+from .planner.machine import Machine
+from .planner.plan import Plan, make_plan
 from .predict import Predictor, refuse
+from .preview.prepared import prepare
 from .run import RunResult
 from .run import train as run_train
 from .stages import expand, has_stages
 from .training.progress import Listener, listener
+from .tuning.search import Search
+from .tuning.search import search as run_search
 
 
 def train(
@@ -90,6 +100,29 @@ def check(
         hears.close()
 
 
+def advise(
+    data: str | dict[str, Any], *, model: str = "auto", task: Any = None, progress: bool = True, **options: Any
+) -> Advice:
+    """Whether to fine-tune, with which strategy and settings, and what would change that, as `tunewright advise` says.
+
+    Args:
+        data: the training file, or a mapping of the `data` section.
+        model: an embedded alias, a local folder (its configuration is enough) or a hub id.
+        task: its kind or a mapping; inferred from the columns when left out.
+        options: of advice.advise.advise (memory, gpu, need, facts, preferences, probe, seconds).
+
+    Raises:
+        TunewrightError: the data, the model or an option can't be used.
+    """
+    section = {"train": data} if isinstance(data, str) else data
+    config = load_config({"data": section, "model": model, **({"task": task} if task else {})})
+    hears = listener() if progress else Listener()
+    try:
+        return run_advise(config, listener=hears, **options)
+    finally:
+        hears.close()
+
+
 def cross_validate(
     config: RunConfig | str | Path | dict[str, Any], *, folds: int = 5, overrides: Sequence[str] = (),
     resume: bool = False, overwrite: bool = False, allow_missing: tuple[str, ...] = (), progress: bool = True,
@@ -113,6 +146,92 @@ def cross_validate(
         return run_cross_validate(
             config, folds, resume=resume, overwrite=overwrite, allow_missing=allow_missing, listener=hears
         )
+    finally:
+        hears.close()
+
+
+def compare(
+    config: RunConfig | str | Path | dict[str, Any] | None = None, *, data: str | dict[str, Any] | None = None,
+    strategies: Sequence[str] | str = (), overrides: Sequence[str] = (), variants: Sequence[str] = (),
+    progress: bool = True, models: Sequence[str] = (), seeds: int = 3, budget: float | str | None = None,
+    jobs: int = 1, out: str | Path | None = None, resume: bool = False, overwrite: bool = False, **settings: Any,
+) -> Comparison:  # fmt: skip
+    """Trains contestants on the same rows and seeds, and says which is best and how sure that is.
+
+    Args:
+        config, data, overrides, settings, progress: as in `train`.
+        strategies: "full,lora.r=4,16", or a list of such.
+        variants: of the training rows, besides those given: augmented, cleaned.
+        models, seeds, budget, jobs, out, resume, overwrite: as in `contest.compare.compare`.
+
+    Raises:
+        TunewrightError: you can fix it; see errors.py. A run that fails is a failed contestant.
+    """
+    if not isinstance(config, RunConfig):
+        raw: Any = {} if config is None else config
+        if data is not None:
+            raw = {**raw, "data": {"train": data} if isinstance(data, str) else data}
+        config = load_config({**raw, **settings} if isinstance(raw, dict) else raw, list(overrides))
+    hears = listener() if progress else Listener()
+    try:
+        return run_compare(config, strategies, models=models, seeds=seeds, budget=budget, jobs=jobs, data=variants,
+                           out=out, resume=resume, overwrite=overwrite, listener=hears)  # fmt: skip
+    finally:
+        hears.close()
+
+
+def plan(
+    config: RunConfig | str | Path | dict[str, Any] | None = None, *, data: str | dict[str, Any] | None = None,
+    strategies: Sequence[str] | str = (), memory: str | None = None, gpu: str | None = None, probe: bool = False,
+    overrides: Sequence[str] = (), **settings: Any,
+) -> Plan:  # fmt: skip
+    """What a run would take in memory and time, as `tunewright plan` says; trains nothing.
+
+    Args:
+        config, data, overrides, settings: as in `train`.
+        strategies: "full,lora", or a list of such, to look at besides the run's own; all where empty.
+        memory, gpu: of another machine: "16GB", "4xA100"; see planner.machine.Machine.parse.
+        probe: take a few real steps here, and correct the numbers by them.
+
+    Raises:
+        TunewrightError: whatever the run would refuse, or a machine that can't be read.
+    """
+    if not isinstance(config, RunConfig):
+        raw: Any = {} if config is None else config
+        if data is not None:
+            raw = {**raw, "data": {"train": data} if isinstance(data, str) else data}
+        config = load_config({**raw, **settings} if isinstance(raw, dict) else raw, list(overrides))
+    machine, began = Machine.parse(memory, gpu), time.perf_counter()
+    prepared = prepare(config)
+    kinds = strategies.split(",") if isinstance(strategies, str) and strategies else strategies
+    return make_plan(prepared, config, machine, list(kinds), probe, time.perf_counter() - began)
+
+
+def search(
+    config: RunConfig | str | Path | dict[str, Any] | None = None, *, data: str | dict[str, Any] | None = None,
+    space: str = "", trials: int = 20, budget: float | str | None = None, seeds: int = 3,
+    overrides: Sequence[str] = (), resume: bool = False, overwrite: bool = False, progress: bool = True,
+    **settings: Any,
+) -> Search:  # fmt: skip
+    """Tries settings, the default first, and says whether the best beats the default beyond noise.
+
+    Args:
+        config, data, overrides, settings, progress: as in `train`.
+        space: "learning_rate=1e-5:1e-3,strategy.r=4|8|16"; around the strategy's defaults when left out.
+        trials, budget, seeds, resume, overwrite: as in `tuning.search.search`; the budget also as in 90s, 20m, 1h.
+
+    Raises:
+        TunewrightError: you can fix it; see errors.py. Needs Optuna: pip install 'tunewright[search]'.
+    """
+    if not isinstance(config, RunConfig):
+        raw: Any = {} if config is None else config
+        if data is not None:
+            raw = {**raw, "data": {"train": data} if isinstance(data, str) else data}
+        config = load_config({**raw, **settings} if isinstance(raw, dict) else raw, list(overrides))
+    hears = listener() if progress else Listener()
+    try:
+        return run_search(config, space, trials=trials, budget=seconds_of(budget), seeds=seeds, resume=resume,
+                          overwrite=overwrite, listener=hears)  # fmt: skip
     finally:
         hears.close()
 

@@ -317,9 +317,9 @@ def with_members(*known: tuple[type, ...]) -> type[RunConfig]:
     return RunConfig
 
 
-def dump(config: RunConfig) -> str:
-    """YAML from which `load` makes an equal object."""
-    raw = config.model_dump(mode="json")
+def dump(config: RunConfig | dict[str, Any]) -> str:
+    """YAML from which `load` makes an equal object, where it is one; of a mapping its own."""
+    raw = config if isinstance(config, dict) else config.model_dump(mode="json")
     return yaml.dump(raw, Dumper=_ExactDumper, sort_keys=False, allow_unicode=True, width=120)
 
 

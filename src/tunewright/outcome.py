@@ -19,9 +19,13 @@ from .training.memory import peak_memory_mb
 from .training.state import State, best_evaluation
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
 
+    from .intake import Intake
     from .session import Session
+    from .tasks.base import Task
 
 PACKAGES = ("tunewright", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy")
 
@@ -65,6 +69,7 @@ def metrics_of(session: Session, model: nn.Module, state: State, outputs: dict[s
         "best_metric": {"name": metric.name, "value": best["validation"][metric.name]} if best else None,
         "steps": state.step,
         "stopped": state.stopped,
+        **({"range_test": session.range_test} if session.range_test else {}),
         "seed": session.config.training.seed,
         "precision": session.precision.name,
         "device": str(session.accelerator.device),
@@ -105,16 +110,16 @@ def versions() -> dict[str, str]:
     return found
 
 
-def write_predictions(session: Session, outputs: dict[str, list[Any]]) -> None:
+def write_predictions(run: Path, task: Task, intake: Intake, outputs: dict[str, list[Any]]) -> None:
     """predictions/SPLIT.jsonl: each row's text, label and prediction, for people and later features to look at."""
     for name, values in outputs.items():
         lines = []
-        for row, output in zip(session.intake.splits[name].rows, values, strict=True):
-            verdict = session.task.verdict(row, session.task.decode(output, row))
+        for row, output in zip(intake.splits[name].rows, values, strict=True):
+            verdict = task.verdict(row, task.decode(output, row))
             named = {} if row.id is None else {"id": row.id}
             line = {"row": row.number, **named, "text": " | ".join(row.text), **verdict}
             lines.append(json.dumps(finite(line), ensure_ascii=False) + "\n")
-        write_text(session.run / "predictions" / f"{name}.jsonl", "".join(lines))
+        write_text(run / "predictions" / f"{name}.jsonl", "".join(lines))
 
 
 def command_line() -> str:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from .config import dump
 from .data.sampler import num_steps
-from .files import write_text
-from .session import Session
+from .directory import CHECKPOINTS
+from .files import read_json, write_text
+from .session import Session, fingerprint, with_rate
 from .strategies.base import ParameterGroup
-from .training import memory
+from .training import memory, range_test
+from .training.checkpoint import RUN, start_run
 from .training.loop import Data, Plan
 
 if TYPE_CHECKING:
@@ -54,7 +56,41 @@ def fitted(
     if found != plan and session.is_main:
         training = session.config.training.model_copy(update=memory.sizes_of(found))
         session.config = session.config.model_copy(update={"training": training})
-        write_text(session.run / "run.yaml", dump(session.config))
+        write_text(session.run / "run.yaml", dump(session.recipe))
     if note and session.is_main:
         session.listener.note(note)
     return found
+
+
+def prepare_rate(session: Session, unsure: bool, resume: bool) -> None:
+    """Whether this run begins with a range test; one that goes on knows what its own has found."""
+    path, steps = session.run / CHECKPOINTS / RUN, 0 if session.solves else plan_of(session).total_steps
+    session.range_test = read_json(path).get("range_test") if resume and path.is_file() else None
+    if session.range_test and unsure:
+        session.config = with_rate(session.config, session.range_test["chosen"])
+    elif unsure and range_test.LEAST <= steps < session.strategy.unsure_below:
+        session.ranging = session.accelerator.num_processes == 1
+        if not session.ranging and session.is_main:
+            session.listener.note("learning rate: the default, untested; a range test is for one process")
+
+
+def tested_rate(session: Session, groups: Sequence[ParameterGroup], **parts: Any) -> float:
+    """The rate that a range test chooses. It is stored before the first step, so that a resume keeps to it.
+
+    Args:
+        groups: at the default rate.
+        parts: of the loop.
+    """
+    found = range_test.range_test(float(session.config.training.learning_rate), groups=groups, **parts)
+    rate: float = found["chosen"]
+    session.config, session.range_test, session.ranging = with_rate(session.config, rate), found, False
+    folder = session.run / CHECKPOINTS
+    start_run(folder, fingerprint(session), read_json(folder / RUN)["run_id"], range_test=found)
+    write_text(session.run / "run.yaml", dump(session.config))
+    losses = ", ".join(f"{item['learning_rate']:g}: {told_loss(item['loss'])}" for item in found["tested"])
+    session.listener.note(f"range test, loss after {found['steps']} steps at {losses}; learning rate {rate:g}")
+    return rate
+
+
+def told_loss(loss: float | None) -> str:
+    return "diverged" if loss is None else f"{loss:.3f}"

@@ -19,7 +19,10 @@ from ..errors import ConfigError, Interrupted, TunewrightError
 from ..startup import hurry
 
 USAGE: Any = typer.BadParameter.__mro__[2]  # ClickException: newer typers bring a click of their own
-VERBS = ("train", "evaluate", "predict", "chat", "show", "inspect", "preview", "schema")
+VERBS = (
+    "train", "compare", "search", "evaluate", "predict", "chat", "show", "inspect", "plan", "advise", "preview",
+    "schema",
+)  # fmt: skip
 OUR_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 Import = Annotated[list[Path] | None, typer.Option("--import", help="a .py file with tasks or strategies of your own")]

@@ -108,10 +108,12 @@ def refusal(intake: Intake, task: Task, encoded: dict[str, Encoded]) -> str:
 def origin(config: RunConfig) -> tuple[Source, Source]:
     """Where the model's configuration is, and where its tokenizer: of a run with an adapter in two places."""
     name, trust = config.model, config.trust_remote_code
-    if not any((folder / artifact.MANIFEST).is_file() for folder in (Path(name), Path(name) / "model")):
+    run = artifact.meant(name)
+    if not any((folder / artifact.MANIFEST).is_file() for folder in (run, run / "model")):
         source = locate(name, trust, weights=False)
         return source, source
-    folder = artifact.model_folder(name)
+    folder = artifact.model_folder(run)
     manifest = artifact.read_manifest(folder)
+    artifact.refuse_floor(manifest, name)
     source = locate(str(folder if manifest["form"] == "full" else manifest["base"]), trust, weights=False)
     return source, replace(source, folder=folder)

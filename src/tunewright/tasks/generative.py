@@ -64,13 +64,15 @@ class Written:
         text: without special tokens.
         finished: whether the model ended its turn; else it was cut at `max_new_tokens`.
         num_tokens: written.
-        loss: of the known answer, a token; None where none is known.
+        loss: of the known answer, a token (of a pair: its loss); None where none is known.
+        scored_tokens: of the known answer, each by its weight in the loss.
     """
 
     text: str | None
     finished: bool
     num_tokens: int
     loss: float | None
+    scored_tokens: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         return {"answer": self.text, "finished": self.finished, "num_tokens": self.num_tokens}
@@ -218,10 +220,11 @@ class Generative(Task):
 
     def decode(self, output: Any, row: Row) -> Written:
         known = output.loss if len(output.weights) else None
-        return Written(output.text, output.finished, output.num_tokens, known)
+        return Written(output.text, output.finished, output.num_tokens, known, float(output.weights.sum()))
 
     def verdict(self, row: Row, said: Written) -> dict[str, Any]:
-        return {"label": self.reference(row), "predicted": said.text, "finished": said.finished, "loss": said.loss}
+        return {"label": self.reference(row), "predicted": said.text, "finished": said.finished,
+                "loss": said.loss, "scored_tokens": said.scored_tokens}  # fmt: skip
 
     def distance(self, first: Any, second: Any) -> float:
         """Of the log-probabilities: what is written may differ where two tokens are as likely."""

@@ -232,22 +232,30 @@ class Preference(Generative):
 
     def score(self, outputs: Sequence[Any], rows: Sequence[Row]) -> dict[str, Any]:
         """Means over pairs. Without a reference at hand, as for another file, log-probabilities alone are compared."""
+        pairs = self.compared(outputs)
+        likelier = float((pairs.chosen > pairs.rejected).float().mean())
+        plain = {"num_rows": len(rows), "log_probability_accuracy": likelier}
+        if not self.knows_reference(outputs):
+            return {**plain, **self.answer_scores(outputs, rows)}
+        means = {name: float(value.mean()) for name, value in self.told(pairs).items()}
+        chosen = {"chosen_log_probability": float((pairs.chosen / pairs.chosen_length.clamp(min=1)).mean())}
+        loss = float(self.value(pairs)) / len(outputs)
+        return {"loss": loss, **means, **chosen, **plain, **self.answer_scores(outputs, rows)}
+
+    def compared(self, outputs: Sequence[Any]) -> Pairs:
+        """What `predict` says of labelled rows, as pairs."""
         import torch
 
         from ..preferences import Pairs
 
-        columns = [torch.tensor(np.stack([getattr(item, name) for item in outputs])) for name in
-                   ("log_probabilities", "lengths", "reference")]  # fmt: skip
-        sums, lengths, reference = columns
-        plain = {"num_rows": len(rows), "log_probability_accuracy": float((sums[:, 0] > sums[:, 1]).float().mean())}
-        known = (reference[:, 0], reference[:, 1]) if self.needs_reference else (None, None)
-        if self.needs_reference and bool(reference.isnan().any()):
-            return {**plain, **self.answer_scores(outputs, rows)}
-        pairs = Pairs(sums[:, 0], sums[:, 1], lengths[:, 0], lengths[:, 1], *known)
-        means = {name: float(value.mean()) for name, value in self.told(pairs).items()}
-        chosen = {"chosen_log_probability": float((sums[:, 0] / lengths[:, 0].clamp(min=1)).mean())}
-        loss = float(self.value(pairs)) / len(outputs)
-        return {"loss": loss, **means, **chosen, **plain, **self.answer_scores(outputs, rows)}
+        sums, lengths, reference = (
+            torch.tensor(np.stack([getattr(item, name) for item in outputs])).unbind(1)
+            for name in ("log_probabilities", "lengths", "reference")
+        )
+        return Pairs(*sums, *lengths, *(reference if self.needs_reference else (None, None)))
+
+    def knows_reference(self, outputs: Sequence[Any]) -> bool:
+        return not self.needs_reference or not any(np.isnan(item.reference).any() for item in outputs)
 
     def worries(self, scores: dict[str, Any]) -> list[str]:
         """Of the chosen answers' own likelihood falling, by more than a nat an answer (Pal et al. 2024, section 3)."""
@@ -259,13 +267,16 @@ class Preference(Generative):
         ]
 
     def decode(self, output: Any, row: Row) -> Written:
-        return Written(output.text, output.finished, output.num_tokens, None)
+        known = isinstance(output, Compared) and self.knows_reference([output])
+        loss = float(self.value(self.compared([output]))) if known else None
+        return Written(output.text, output.finished, output.num_tokens, loss)
 
     def verdict(self, row: Row, said: Written) -> dict[str, Any]:
         return {
             "label": self.reference(row),
             "rejected": str(row.label.rejected[-1].get("content") or ""),
             "predicted": said.text,
+            **({} if said.loss is None else {"loss": said.loss}),
         }
 
 

@@ -270,7 +270,8 @@ class TokenClassification(Task):
         assert row.words is not None
         edges = [(row.words[first][0], row.words[last - 1][1], kind) for first, last, kind in row.label]
         gold = [{"start": start, "end": end, "type": kind} for start, end, kind in edges]
-        return {"label": gold, "predicted": [vars(entity) for entity in said.entities]}
+        scheme = {"scheme": "plain"} if self.scheme == "plain" else {}
+        return {"label": gold, "predicted": [vars(entity) for entity in said.entities], **scheme}
 
     @property
     def metric(self) -> Metric:

@@ -1,0 +1,80 @@
+"""`compare` of four strategies that share a frozen encoder, against four `train` runs of the same.
+
+python -m benchmarks compare [--strategies LINE] [--data FILE --test FILE] [--limit ROWS] [SETTING ...]
+
+Every process counts by the processor's clock, its own and its children's. Separate runs are taken twice: with a cache
+folder that they share, as they do on anybody's machine, and each with an empty one. `compare` starts from an empty one
+too, and does more: two floors, the time of an answer, the tests and the report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+PROMISED = 0.6  # of the separate runs
+LINE = (
+    "feature_extraction,freeze.blocks=6,freeze.blocks=5,gradual_unfreezing.at=[1]"  # all but the top block stays frozen
+)
+PARCELS = Path(__file__).parent.parent / "examples" / "parcel_desk"
+
+
+def main(arguments: list[str]) -> int:
+    """Returns 0 where the promise is kept, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks compare", description=__doc__)
+    parser.add_argument("--strategies", default=LINE)
+    parser.add_argument("--data", default=str(PARCELS / "train.csv"))
+    parser.add_argument("--test", default=str(PARCELS / "test.csv"))
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("settings", nargs="*", help="training.epochs=3 where left out")
+    options = parser.parse_args(arguments)
+    found = measured(
+        options.strategies, [options.data, "--test", options.test], options.settings or ["training.epochs=3"]
+    )
+    table = Table("", "processor seconds", "compare takes of them")
+    for name, seconds in found.items():
+        table.add_row(name, f"{seconds:.1f}", f"{found['compare'] / seconds:.0%}")
+    Console().print(table)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2), encoding="utf-8")
+    return int(found["compare"] > PROMISED * found["train, one cache"])
+
+
+def measured(line: str, data: list[str], settings: list[str]) -> dict[str, float]:
+    """Seconds of each way to have all of them."""
+    from tunewright.contest.contestants import entries_of
+
+    found = {"train, one cache": 0.0, "train, empty caches": 0.0}
+    with tempfile.TemporaryDirectory() as place:
+        for number, entry in enumerate(entries_of(line)):
+            solved = entry.kind == "feature_extraction"
+            own = ["--strategy", entry.kind, *entry.settings, *([] if solved else settings)]
+            for way, cache in (("train, one cache", "one"), ("train, empty caches", f"own-{number}")):
+                out = f"{place}/{cache}-{number}"
+                found[way] += seconds(["train", *data, *own, "--out", out], f"{place}/cache-{cache}")
+        all_of_them = ["compare", *data, "--strategies", line, "--seeds", "1", *settings, "--out", f"{place}/compare"]
+        found["compare"] = seconds(all_of_them, f"{place}/cache-compare")
+    return found
+
+
+def seconds(command: list[str], cache: str) -> float:
+    """Of the processor, that a command takes with a cache folder."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {**os.environ, "TUNEWRIGHT_CACHE": cache, "HF_HUB_OFFLINE": "1"}
+    subprocess.run(
+        [sys.executable, "-m", "tunewright", *command], env=environment, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, check=True,
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    taken = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"{taken:7.1f} s  {' '.join(command)}", file=sys.stderr, flush=True)
+    return taken

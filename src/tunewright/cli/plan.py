@@ -1,0 +1,115 @@
+"""Say what a run would take in memory and time, on this machine or another, and what would fit; trains nothing.
+
+Example: tunewright plan inbox.csv --strategies full,lora --memory 16GB
+
+Example: tunewright plan recipe.yaml --gpu 1x24GB training.batch_size=32
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import Import, import_files
+from .train import (
+    Label,
+    Model,
+    Settings,
+    Source,
+    StrategyKind,
+    TaskKind,
+    TestFile,
+    TextColumn,
+    Trust,
+    Validation,
+    configuration,
+)
+
+if TYPE_CHECKING:
+    from ..planner.plan import Plan
+    from ..planner.table import Candidate
+
+Strategies = Annotated[str | None, typer.Option(help="others to look at: full,lora,freeze; all when left out")]
+Memory = Annotated[str | None, typer.Option(help="main memory of the machine that will train: 16GB; this one's free")]
+Gpu = Annotated[str | None, typer.Option(help="its GPUs: 1x24GB, 4x80GB, 4xA100; this machine's when left out")]
+Probe = Annotated[bool, typer.Option("--probe", help="take a few real steps here, and correct the numbers by them")]
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output; bytes and seconds")]
+SHOWN = 24  # ways in the table; --json has all
+
+
+def command(
+    source: Source, settings: Settings = None, test: TestFile = None, validation: Validation = None,
+    text: TextColumn = None, label: Label = None, strategy: StrategyKind = None, model: Model = None,
+    task: TaskKind = None, strategies: Strategies = None, memory: Memory = None, gpu: Gpu = None, probe: Probe = False,
+    as_json: AsJson = False, trust_remote_code: Trust = False, imports: Import = None,
+) -> None:  # fmt: skip
+    import_files(imports)
+    flags = {
+        "data.test": test, "data.validation": validation, "data.text": text or None, "data.label": label or None,
+        "strategy.kind": strategy, "model": model, "task.kind": task, "trust_remote_code": trust_remote_code or None,
+    }  # fmt: skip
+    flags = {path: value for path, value in flags.items() if value is not None}
+    config = configuration(source, flags, settings or [])[0]
+
+    from ..api import plan
+
+    found = plan(config, strategies=strategies or (), memory=memory, gpu=gpu, probe=probe)
+    if as_json:
+        from ..files import finite
+
+        print(json.dumps(finite(found.to_json()), ensure_ascii=False))
+        return
+    show(found)
+
+
+def show(plan: Plan) -> None:
+    from rich.table import Table
+
+    from ..planner.plan import by_cause
+    from ..planner.table import gigabytes
+    from .tables import console
+
+    out, item = console(), plan.configured
+    how = "two steps were measured" if plan.probed else "from the configuration; --probe measures two steps"
+    out.print(f"{plan.machine.name}: {gigabytes(plan.machine.memory_bytes)} ({how})", markup=False, soft_wrap=True)
+    table = Table("strategy", "micro-batch", "tokens", "checkpointing", "peak", "time", "", title_justify="left")
+    for each in plan.candidates[:SHOWN]:
+        table.add_row(*cells(each))
+    for refused in plan.refused:
+        table.add_row(refused.strategy, "", "", "", "", "", f"refused: {refused.reason}")
+    out.print(table)
+    out.print(f"\n{item.strategy}, as configured", markup=False)
+    causes = {**by_cause(item.memory), "at the fullest moment": item.peak_bytes}
+    columns([(name, gigabytes(value)) for name, value in causes.items()])
+    columns([(name, f"{value:,.1f} s") for name, value in seconds_of(item).items() if value >= 0.05])
+    columns([(f"on disk: {name}", gigabytes(value)) for name, value in plan.disk.items()])
+    out.print(plan.verdict, markup=False, soft_wrap=True)
+
+
+def cells(item: Candidate) -> list[str]:
+    """A row of the table."""
+    from ..planner.plan import duration
+    from ..planner.table import gigabytes
+
+    shape = item.shape
+    rows = f"{shape.pack_tokens} tokens" if shape.packed else f"{shape.micro_batch_size} rows"
+    fits = ("fits" if item.fits else "does not fit") + (f": {item.why}" if item.why else "")
+    checkpointing = "yes" if shape.gradient_checkpointing else ""
+    seconds = duration(item.seconds.total)
+    return [item.strategy, rows, str(shape.length), checkpointing, gigabytes(item.peak_bytes), seconds, fits]
+
+
+def seconds_of(item: Candidate) -> dict[str, float]:
+    from dataclasses import asdict
+
+    return {**asdict(item.seconds), "in all": item.seconds.total}
+
+
+def columns(rows: list[tuple[str, Any]]) -> None:
+    """Lines of a name and a number, flush right."""
+    from .inspect import aligned
+    from .tables import console
+
+    console().print("\n".join(f"  {line}" for line in aligned([list(row) for row in rows])), markup=False)

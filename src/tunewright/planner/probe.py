@@ -1,0 +1,157 @@
+"""Probe: a few steps of the largest micro-batch with the real weights, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..errors import OutOfMemoryError
+from ..footprint import ENDLESS, applied
+from ..layers import layer_map
+from ..models import Source, checkpoint_gradients
+from ..strategies.base import Strategy
+from ..tasks.base import Task
+from ..training import optim
+from ..training.precision import Precision, use_fast_kernels
+from .memory import Memory
+from .process import largest
+from .shape import Shape
+from .traced import evaluation_batch, training_batch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+STEPS = 3  # the first one warms up, and has no moments yet
+ENDED = -9  # by the kernel, for want of memory
+CHILD = "import sys, tunewright.run; from tunewright.planner.probe import child; child(sys.argv[1])"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was measured.
+
+    Args:
+        shape: of the steps; smaller than the run's where that would not fit.
+        grown_bytes: that the process grew by at most, from before its model was loaded.
+        seconds_per_step: of a forward and backward pass and an optimizer step; of the processor where it is one thread.
+        tokens: of such a step, padding included.
+    """
+
+    shape: Shape
+    grown_bytes: int
+    seconds_per_step: float
+    tokens: int
+
+
+def probe(source: Source, task: Task, strategy: Strategy, shape: Shape) -> Probe:
+    """Steps of this shape; takes as long as loading the model and three of them.
+
+    Args:
+        source: with weights.
+
+    Raises:
+        OutOfMemoryError: they did not fit.
+    """
+    settings = {"model": source.name, "trust_remote_code": source.trust_remote_code, "data": {"train": "none"},
+                "task": task.model_dump(mode="json"), "strategy": strategy.model_dump(mode="json")}  # fmt: skip
+    asked = json.dumps([settings, asdict(shape)])
+    done = subprocess.run([sys.executable, "-c", CHILD, asked], capture_output=True, text=True, check=False,
+                          env={**os.environ, "HF_HUB_OFFLINE": "1"})  # noqa: S603  # fmt: skip
+    if done.returncode:
+        why = "the kernel ended it" if done.returncode == ENDED else done.stderr.strip().splitlines()[-1]
+        raise OutOfMemoryError(f"three steps did not go through: {why}", fix="take fewer rows a micro-batch")
+    return Probe(shape, *json.loads(done.stdout.splitlines()[-1]))
+
+
+def smaller(shape: Shape, share: float) -> Shape:
+    """About this share of the rows, at least one."""
+    tokens = shape.pack_tokens and max(shape.length, int(shape.pack_tokens * share))
+    return replace(shape, micro_batch_size=max(1, int(shape.micro_batch_size * share)), pack_tokens=tokens)
+
+
+def corrected(memory: Memory, found: Probe, like: Memory | None = None) -> Memory:
+    """The prediction with what was measured; the difference is taken to grow with all that a run adds to the process.
+
+    Args:
+        like: the prediction for the probe's own shape, where that is another than the run's.
+    """
+    own = like or memory
+    share = found.grown_bytes / max(own.peak - own.process, 1)
+    more = round((share - 1) * (memory.peak - memory.process))
+    return replace(memory, scratch=memory.scratch + more, measured=True)
+
+
+# --- in the process of its own --------------------------------------------------------------------------------------
+
+
+def child(asked: str) -> None:
+    """Prints (bytes that the process grew by, seconds of a step, tokens of a step) as JSON."""
+    from ..config import load
+    from ..models import locate
+
+    settings, sizes = json.loads(asked)
+    config, shape = load(settings, []), Shape(**sizes)
+    place = config.model, config.trust_remote_code
+    built(locate(*place, weights=False), config.task, config.strategy, shape)  # imports what the model needs
+    before = largest()
+    seconds = lived(locate(*place), config.task, config.strategy, shape)
+    print(json.dumps([largest() - before, seconds, shape.tokens]))
+
+
+def built(source: Source, task: Task, strategy: Strategy, shape: Shape) -> nn.Module:
+    """The model as a run makes it, on the processor."""
+    import torch
+
+    model = task.build(source, **(strategy.load_kwargs() if source.weights else {}))
+    if shape.gradient_checkpointing:
+        checkpoint_gradients(model)
+    model.requires_grad_(False)
+    model = strategy.apply(model, task) if source.weights else applied(model, task, strategy)
+    if shape.kernels == "fast" and source.weights:
+        use_fast_kernels(model, source.config, torch.device("cpu"))
+    return model
+
+
+def lived(source: Source, task: Task, strategy: Strategy, shape: Shape) -> float:
+    """What a run lives through: steps, an evaluation, and the saved model beside the trained one. Seconds of a step."""
+    import torch
+
+    model = built(source, task, strategy, shape)
+    seconds = 0.0 if strategy.solves(task) else stepped(model, source, task, strategy, shape)
+    for answering in (model, task.build(source)):
+        if shape.evaluation_length:
+            with torch.no_grad():
+                task.during_training().predict(answering.eval(), evaluation_batch(task, shape, source.config))
+    return seconds
+
+
+def stepped(model: nn.Module, source: Source, task: Task, strategy: Strategy, shape: Shape) -> float:
+    """Takes optimizer steps; seconds of the quickest but the first."""
+    import torch
+
+    groups = strategy.groups(model, layer_map(model), ENDLESS._replace(new_head=task.new_head))
+    trained = [value for group in groups for value in group.parameters.values()]
+    for value in trained:
+        value.requires_grad_(True)
+    model.train()
+    optimizer, batch = optim.adamw(groups), training_batch(task, shape, source.config)
+    autocast = partial(Precision(shape.precision).autocast, torch.device("cpu"))
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    seconds = []
+    for _ in range(STEPS):
+        began = clock()
+        optimizer.zero_grad(set_to_none=True)
+        for _ in range(1 + shape.accumulates):
+            with autocast():
+                loss = task.objective(model, batch).sum
+            (loss / task.weight(batch)).backward()
+        optim.clip(trained, 1.0)
+        optimizer.step()
+        seconds.append((clock() - began) / (1 + shape.accumulates))
+    return min(seconds[1:])
