@@ -15,7 +15,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: install
-	$(BIN)/tunewright train examples/parcel_desk/train.csv --test examples/parcel_desk/test.csv --strategy lora training.epochs=6 --out runs/demo --overwrite
+	$(BIN)/tunewright compare examples/parcel_desk/train.csv --test examples/parcel_desk/test.csv --strategies feature_extraction,lora,full --seeds 1 training.epochs=3 --out runs/demo --overwrite
 	$(BIN)/tunewright predict runs/demo --text "where is my parcel? it should have come on monday" --text "your app logs me out all the time"
 
 demo-generate: install

@@ -32,7 +32,9 @@ OTHERS = {
     "active_learning": "labels that active learning needs on banking77 or sst2, against random choice",
     "near_duplicates": "planted leakage in banking77, and near-duplicates among a million made-up rows",
     "verdicts": "made-up predictions with known scores: coverage of the intervals, false and true differences",
+    "compare": "compare of four strategies that share a frozen encoder, against four train runs",
     "plan": "the planner's peak memory, from the configuration and after a probe, against real runs",
+    "plan_time": "seconds that `tunewright plan` foresees, against fourteen real runs",
     "kills": "fifty SIGKILLs at random moments, each resumed: are the final weights the uninterrupted run's?",
 }
 

@@ -22,9 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 PROMISED = 0.6  # of the separate runs
-LINE = (
-    "feature_extraction,freeze.blocks=6,freeze.blocks=5,gradual_unfreezing.at=[1]"  # all but the top block stays frozen
-)
+LINE = "feature_extraction,freeze.blocks=6,freeze.blocks=5,gradual_unfreezing.at=[1]"  # five blocks stay frozen
 PARCELS = Path(__file__).parent.parent / "examples" / "parcel_desk"
 
 
@@ -37,9 +35,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", type=Path)
     parser.add_argument("settings", nargs="*", help="training.epochs=3 where left out")
     options = parser.parse_args(arguments)
-    found = measured(
-        options.strategies, [options.data, "--test", options.test], options.settings or ["training.epochs=3"]
-    )
+    data, settings = [options.data, "--test", options.test], options.settings or ["training.epochs=3"]
+    found = measured(options.strategies, data, settings)
     table = Table("", "processor seconds", "compare takes of them")
     for name, seconds in found.items():
         table.add_row(name, f"{seconds:.1f}", f"{found['compare'] / seconds:.0%}")

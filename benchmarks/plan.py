@@ -106,7 +106,7 @@ def measured(chosen: Combination, work: Path, probe: bool) -> dict[str, Any]:
     line: dict[str, Any] = {"name": chosen.name}
     for name in ("predicted", "run"):
         done = subprocess.run([sys.executable, "-m", "benchmarks.plan", name, asked], stdout=subprocess.PIPE, text=True,
-                              env={**os.environ, "HF_HUB_OFFLINE": "1"}, check=True)  # noqa: S603  # fmt: skip
+                              env={**os.environ, "HF_HUB_OFFLINE": "1"}, check=True)  # fmt: skip
         line |= json.loads(done.stdout.splitlines()[-1])
     return line
 
@@ -224,7 +224,8 @@ def predicted(settings: dict[str, Any], rows: int, length: int, probe: bool) -> 
     memory = predict_memory(source, task, config.strategy, shape)
     line: dict[str, Any] = {"configuration": memory.peak, "memory": vars(memory)}
     if probe:
-        from tunewright.planner.probe import corrected, probe as probed
+        from tunewright.planner.probe import corrected
+        from tunewright.planner.probe import probe as probed
 
         found = probed(models.locate(config.model), task, config.strategy, shape)
         line |= {"probe": corrected(memory, found).peak, "probe_bytes": found.peak_bytes}
@@ -237,7 +238,7 @@ def learned(task: Any) -> Iterator[tuple[str, Any]]:
         yield "labels", ("a", "b")
     if task.kind == "token_classification":
         yield "labels", ("name",)
-        yield "scheme", "BIO"
+        yield "scheme", "IOB2"
 
 
 def shape_of(config: RunConfig, rows: int, length: int) -> Any:

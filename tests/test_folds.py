@@ -15,7 +15,6 @@ from tunewright import folds
 from tunewright.cli import add_verbs, run
 from tunewright.config import load
 from tunewright.errors import ConfigError, RunDirectoryError
-from tunewright.metrics.classification import multi_label, single_label
 
 
 @pytest.fixture(scope="module")
@@ -105,49 +104,6 @@ def test_the_command_shows_the_folds(done, raw, place, capsys):
     assert "accuracy over all 36 rows held out" in shown
     assert run(["train", str(recipe), "--folds", "3", "--resume", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["mean"] == done.summary["mean"]
-
-
-# --- what predictions tell ------------------------------------------------------------------------------------------
-
-
-def test_scores_of_all_rows_together_are_the_metrics_own():
-    generator = np.random.default_rng(0)
-    logits, names = generator.standard_normal((50, 3)), ("a", "b", "c")
-    labels, said = generator.integers(0, 3, 50), logits.argmax(1)
-    lines = [{"label": names[one], "predicted": names[other], "probability": 0.5}
-             for one, other in zip(labels, said, strict=True)]  # fmt: skip
-    found, expected = folds.scorer(lines)(np.ones(50, dtype=np.int64)), single_label(logits, labels, names)
-    assert found == pytest.approx({name: expected[name] for name in ("accuracy", "f1_macro")})
-    truth = (generator.random((50, 3)) < 0.4).astype(np.int64)
-    chosen = [[name for name, value in zip(names, row, strict=True) if value > 0] for row in logits]
-    there = [[name for name, value in zip(names, row, strict=True) if value] for row in truth]
-    lines = [{"label": one, "predicted": other, "probabilities": dict.fromkeys(names, 0.5)}
-             for one, other in zip(there, chosen, strict=True)]  # fmt: skip
-    found, expected = folds.scorer(lines)(np.ones(50, dtype=np.int64)), multi_label(logits, truth, names, [0.5] * 3)
-    assert found == pytest.approx({name: expected[name] for name in ("f1_macro", "f1_micro")})
-
-
-def test_entities_answers_and_losses_are_scored_too():
-    town = {"type": "town", "start": 0, "end": 4}
-    lines = [{"label": [town], "predicted": [{**town, "text": "Bren", "confidence": 0.9}]},
-             {"label": [town], "predicted": []}]  # fmt: skip
-    assert folds.scorer(lines)(np.array([1, 1])) == {"f1": pytest.approx(2 / 3), "f1_macro": pytest.approx(2 / 3)}
-    assert folds.scorer(lines)(np.array([2, 0]))["f1"] == 1
-    answers = [{"label": ["red box"], "predicted": "red", "start": 0, "confidence": 0.5},
-               {"label": [], "predicted": None, "start": None, "confidence": 0.5}]  # fmt: skip
-    assert folds.scorer(answers)(np.array([1, 1])) == pytest.approx({"exact_match": 0.5, "f1": (2 / 3 + 1) / 2})
-    assert folds.scorer([{"label": "x", "predicted": None, "loss": 2.0}])(np.array([3])) == {"loss": 2.0}
-    assert folds.intervals([{"label": "x", "predicted": None}], 0) == {}
-
-
-def test_the_interval_of_a_share_is_the_binomials():
-    lines = [{"label": "a", "predicted": "ab"[row % 4 == 0], "probability": 0.5} for row in range(400)]
-    found = folds.intervals(lines, 0)["accuracy"]
-    assert found["value"] == 0.75
-    spread = 1.96 * np.sqrt(0.75 * 0.25 / 400)
-    assert found["low"] == pytest.approx(0.75 - spread, abs=0.01)
-    assert found["high"] == pytest.approx(0.75 + spread, abs=0.01)
-    assert found == folds.intervals(lines, 0)["accuracy"]
 
 
 def test_repeats_in_the_file_stop_no_fold_and_are_left_out_of_its_clean_scores(raw, place, tmp_path):

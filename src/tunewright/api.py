@@ -12,8 +12,9 @@ from .advice.advise import advise as run_advise
 from .checkup import check as run_check
 from .config import RunConfig, edits, read_mapping
 from .config import load as load_config
-from .contest.compare import Comparison, seconds_of
+from .contest.compare import Comparison
 from .contest.compare import compare as run_compare
+from .contest.halving import seconds_of
 from .data import sources
 from .desk.checking import Checked
 from .evaluation import largest_distance, scalars

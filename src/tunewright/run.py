@@ -184,6 +184,7 @@ def ask_reference(session: Session, model: nn.Module) -> None:
         session.encoded[name], cached = with_reference(session.task, encoded, origin, ask, session.is_main)  # type: ignore[arg-type]
         if session.is_main:
             session.listener.note(f"reference of {name}: {'cached' if cached else 'computed once'}")
+    session.__dict__.pop("examples", None)  # those that steps were counted by do not know the reference
 
 
 def train_head(session: Session, model: Any) -> tuple[State, dict[str, list[Any]]]:

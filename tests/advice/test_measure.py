@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 import tunewright as tw
@@ -94,11 +96,15 @@ def test_without_a_tokenizer_the_numbers_are_the_strategys_own(recipe, tmp_path)
 
 def test_commands_are_ones_that_train_takes(recipe, monkeypatch):
     monkeypatch.setattr(advising, "TRACED", 0)  # the plan has tests of its own
+    given = {"test_share": 0.2, "text": ("text",)}
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=given)})
     found = advising.advise(recipe, gpu="1x24GB", facts={"too_long": 0.4, "imbalance": 50.0}).told
-    line = next(line for line in found["commands"] if line.startswith("tunewright train")).split()
+    line = next(line for line in found["commands"] if line.startswith("tunewright train"))
+    line = shlex.split(line)
     assert {"task.long_text=windows", "--strategy"} <= set(line)
     settings = [word for word in line if "=" in word]
-    config.load({"data": {"train": line[2]}, "task": "sequence_classification"}, settings)
+    run = config.load({"data": {"train": line[2]}, "task": "sequence_classification"}, settings)
+    assert (run.data.test_share, run.data.text) == (0.2, ("text",))
 
 
 def test_python_gives_the_same_advice(rows, tmp_path, monkeypatch):

@@ -128,6 +128,17 @@ def test_a_failing_contestant_does_not_stop_the_others(raw, monkeypatch):
     assert found["full"]["runs"][0]["status"] == "finished"
 
 
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux forgets")
+def test_a_run_is_not_charged_for_the_memory_of_the_one_before():
+    from tunewright.training.memory import forget_peak, peak_memory_mb
+
+    large = bytearray(b"x" * (400 * 2**20))
+    most = peak_memory_mb()
+    del large
+    forget_peak()
+    assert peak_memory_mb() < most - 300
+
+
 # --- going on ---------------------------------------------------------------------------------------------------------
 
 
@@ -200,6 +211,16 @@ def test_two_processes_do_not_share_a_directory(raw):
         compare(raw, "bitfit")
 
 
+def test_jobs_are_processes_of_their_own(raw, monkeypatch):
+    monkeypatch.setattr(story, "train", None)  # none is trained here
+    done = compare(raw, "bitfit,full.training.learning_rate=1e30", jobs=2)
+    found = by_name(done)
+    assert found["bitfit"]["runs"][0]["status"] == "finished"
+    assert "not finite" in found["full.training.learning_rate=1e30"]["runs"][0]["reason"]
+    with pytest.raises(ConfigError, match="--jobs: does not go with --budget"):
+        compare(raw, "bitfit", jobs=2, budget="1h")
+
+
 # --- budget -----------------------------------------------------------------------------------------------------------
 
 
@@ -269,17 +290,6 @@ def test_a_budget_too_short_for_anything_says_so(raw, clock):
     found = by_name(compare(raw, "full,bitfit", budget=3))
     assert found["full"]["runs"][0]["reason"] == "stopped after 0.6 of 2 epochs: the budget ended"
     assert found["bitfit"]["runs"][0]["reason"] == "not begun: the budget ended before"
-
-
-@pytest.mark.parametrize(("text", "seconds"), [(90, 90), ("90s", 90), ("20m", 1200), ("1.5h", 5400), (None, None)])
-def test_a_budget_has_a_unit(text, seconds):
-    assert story.seconds_of(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["20 parsecs", "0", "-3m", "nan", "m"])
-def test_what_is_no_time_is_refused(text):
-    with pytest.raises(ConfigError, match=r"--budget: .* is no time"):
-        story.seconds_of(text)
 
 
 # --- data, and the command --------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from tunewright.contest.halving import Standing, going_on, shares
+from tunewright.contest.halving import Standing, going_on, seconds_of, shares
+from tunewright.errors import ConfigError
 
 FOUR = [Standing("a", 0.5, 0.25, 10), Standing("b", 0.9, 0.25, 10), Standing("c", None, 0.25, 10),
         Standing("d", 0.7, 0.25, 10)]  # fmt: skip
@@ -36,3 +37,14 @@ def test_the_earlier_of_equals_goes_on():
 
 def test_one_that_is_finished_takes_no_time():
     assert Standing("x", 0.5, 1.0, 100).rest == 0
+
+
+@pytest.mark.parametrize(("text", "seconds"), [(90, 90), ("90s", 90), ("20m", 1200), ("1.5h", 5400), (None, None)])
+def test_a_budget_has_a_unit(text, seconds):
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["20 parsecs", "0", "-3m", "nan", "m"])
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(ConfigError, match=r"--budget: .* is no time"):
+        seconds_of(text)

@@ -43,8 +43,8 @@ def summaries(count: int) -> list[dict]:
 def data(task: str, folder: Path) -> dict:
     """The `data` section and the model of one task."""
     desk = {
-        "sequence_classification": ("train.csv", "test.csv", {"text": "message", "label": "topic", "limit": 300}),
-        "multi_label": ("train.csv", None, {"text": "message", "label": "tags", "label_delimiter": "|", "limit": 300}),
+        "sequence_classification": ("train.csv", "test.csv", {"text": "message", "label": "topic", "limit": 240}),
+        "multi_label": ("train.csv", None, {"text": "message", "label": "tags", "label_delimiter": "|", "limit": 600}),
         "token_classification": ("entities_train.jsonl", "entities_test.jsonl", {}),
         "causal_lm": ("instructions_train.jsonl", "instructions_test.jsonl", {}),
         "preference": ("preferences_train.jsonl", "preferences_test.jsonl", {}),

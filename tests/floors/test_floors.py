@@ -25,7 +25,7 @@ from tunewright.tasks.preference import Preference
 TASKS = ["sequence_classification", "multi_label", "token_classification", "question_answering", "causal_lm",
          "seq2seq", "preference"]  # fmt: skip
 LEAST = {  # (majority, tfidf), about what each reaches; of tasks that write the loss
-    "sequence_classification": (0.16, 0.65), "multi_label": (0.1, 0.3), "token_classification": (0.1, 0.6),
+    "sequence_classification": (0.16, 0.6), "multi_label": (0.1, 0.3), "token_classification": (0.1, 0.6),
     "question_answering": (0.0, 0.8), "causal_lm": (5.9, 3.4), "seq2seq": (3.4, 0.3), "preference": (0.66, 0.3),
 }  # fmt: skip
 
@@ -92,29 +92,36 @@ def test_metrics_and_predictions_have_the_keys_of_a_models_run(small, tmp_path, 
 IN_A_NEW_PROCESS = """
 import json, sys
 import tunewright as tw
+from tunewright.config import load
+from tunewright.contest.floor_runs import train_floor
 from tunewright.data import sources
+from tunewright.floors.tfidf import Tfidf
 for run, file in json.loads(sys.argv[1]):
     predictor = tw.load(run)
     task, table = predictor.artifact.task, sources.read(file)
     roles = task.match(table, predictor.artifact.columns.roles)
     rows = [task.read(table, index, roles, None, True) for index in range(len(table.rows))]
     print(json.dumps([task.verdict(row, said) for row, said in zip(rows, predictor.answer(rows))]))
+train_floor(load({"data": {"train": sys.argv[2]}, "out": sys.argv[3]}), Tfidf())
 """
 
 
-def test_a_new_process_gives_the_very_predictions_of_the_run(floor_run):
+def test_a_new_process_gives_the_very_predictions_of_the_run_and_learns_the_very_floor(floor_run, tmp_path):
     runs = [(floor_run("sequence_classification", "tfidf").path, DESK / "test.csv")]
     runs += [(floor_run("token_classification", kind).path, DESK / "entities_test.jsonl") for kind in
              ("majority", "tfidf")]  # fmt: skip
     runs += [(floor_run("causal_lm", "tfidf").path, DESK / "instructions_test.jsonl")]
     runs += [(floor_run("preference", "tfidf").path, DESK / "preferences_test.jsonl")]
     asked = json.dumps([(str(run), str(file)) for run, file in runs])
-    process = subprocess.run(
-        [sys.executable, "-c", IN_A_NEW_PROCESS, asked], capture_output=True, text=True, check=True
-    )
+    questions = floor_run("question_answering", "tfidf").path
+    file = str(questions.parents[1] / "question_answering.jsonl")
+    command = [sys.executable, "-c", IN_A_NEW_PROCESS, asked, file, str(tmp_path / "again")]
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
     for (run, _), told in zip(runs, process.stdout.splitlines(), strict=True):
         known = [{key: value for key, value in line.items() if key not in ("row", "id", "text")} for line in lines(run)]
         assert json.loads(told) == known
+    manifests = [read_json(run / "model" / MANIFEST) for run in (questions, tmp_path / "again")]
+    assert manifests[0] == manifests[1]  # whatever the seed of Python's hashes
 
 
 def test_a_damaged_floor_is_refused(floor_run, tmp_path):
@@ -159,6 +166,12 @@ def test_what_a_floor_cannot_is_refused_with_the_reason(floor_run):
     for kind in ("majority", "tfidf"):
         assert floor(kind).refuses(Preference(kind="preference")) is None
         assert "simpo is a loss of likelihoods" in str(floor(kind).refuses(Preference(kind="preference", loss="simpo")))
+
+
+def test_scores_of_pairs_are_not_taken_for_likelihoods(floor_run):
+    scores = read_json(floor_run("preference", "tfidf").path / "metrics.json")["test"]
+    assert scores["chosen_log_probability"] is None
+    assert scores["accuracy"] > 0.8
 
 
 def test_a_finished_floor_is_not_overwritten_unasked(floor_run):
@@ -218,8 +231,8 @@ def test_a_verdict_that_leads_out_of_the_comparison_is_refused(comparison, floor
 def test_floors_of_real_data_are_strong(real_data, tmp_path):
     banking, entities = real_data / "banking77", real_data / "bio_ner" / "NCBI-disease-IOB"
     known = {
-        "accuracy": (0.80, {"train": str(banking / "train.csv"), "test": str(banking / "test.csv"), "limit": 3000}),
-        "f1": (0.65, {"train": str(entities / "train.tsv"), "test": str(entities / "test.tsv"), "limit": 1500}),
+        "accuracy": (0.6, {"train": str(banking / "train.csv"), "test": str(banking / "test.csv"), "limit": 1000}),
+        "f1": (0.5, {"train": str(entities / "train.tsv"), "test": str(entities / "test.tsv"), "limit": 600}),
     }
     for name, (least, section) in known.items():
         run = train_floor(load({"data": section, "out": str(tmp_path / name)}), floor("tfidf"))

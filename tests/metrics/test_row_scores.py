@@ -137,3 +137,14 @@ def test_classes_that_nobody_has_count_only_where_they_are_asked_for():
     pairs = [({("a",)}, {("a",)})]
     assert by_class(pairs, {"f1": "f1_macro"})(np.ones(1)) == {"f1": 1.0}
     assert by_class(pairs, {"f1": "f1_macro"}, ["a", "b"])(np.ones(1)) == {"f1": 0.5}
+
+
+def test_entities_and_answers_are_scored_by_row():
+    town = {"type": "town", "start": 0, "end": 4}
+    lines = [{"label": [town], "predicted": [{**town, "text": "Bren", "confidence": 0.9}]},
+             {"label": [town], "predicted": []}]  # fmt: skip
+    assert scorer(lines)(np.array([1, 1])) == {"f1": pytest.approx(2 / 3), "f1_macro": pytest.approx(2 / 3)}
+    assert scorer(lines)(np.array([2, 0]))["f1"] == 1
+    answers = [{"label": ["red box"], "predicted": "red", "start": 0, "confidence": 0.5},
+               {"label": [], "predicted": None, "start": None, "confidence": 0.5}]  # fmt: skip
+    assert scorer(answers)(np.array([1, 1])) == pytest.approx({"exact_match": 0.5, "f1": (2 / 3 + 1) / 2})

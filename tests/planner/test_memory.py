@@ -27,9 +27,8 @@ SHAPE = Shape(8, 48, evaluation_length=48)
 ENCODERS = ["bert", "roberta", "distilbert", "modernbert"]
 ENCODER_TASKS: list[dict[str, Any]] = [CLASSES, {"kind": "token_classification", "labels": ["x"], "scheme": "IOB2"},
                                        {"kind": "question_answering"}]  # fmt: skip
-WRITERS = [(kind, task) for kind in ("llama", "qwen2", "gpt2") for task in ("causal_lm", "preference")] + [
-    ("t5", "seq2seq"), ("bart", "seq2seq")
-]  # fmt: skip
+WRITERS = [("llama", "causal_lm"), ("qwen2", "causal_lm"), ("gpt2", "causal_lm"), ("llama", "preference"),
+           ("t5", "seq2seq"), ("bart", "seq2seq")]  # fmt: skip
 
 
 def predicted(model: Any, strategy: Any = "full", task: Any = CLASSES, shape: Shape = SHAPE, **more: Any) -> Memory:
@@ -55,13 +54,13 @@ def test_phases_are_made_of_the_parts_and_the_peak_is_the_fullest(config_alone: 
     parts = (found.process, found.weights, found.gradients, found.optimizer, found.activations, found.scratch)
     assert found.phases["training"] == sum(parts) + found.logits
     assert found.peak == max(found.phases.values()) < sum(parts) + found.evaluation + 2 * found.loading + 1
-    assert found.weights == found.gradients == found.optimizer // 2 or found.activations >= 0
+    assert found.optimizer >= 2 * found.gradients > 0
     assert not found.measured
 
 
 def test_more_rows_and_longer_rows_take_more(config_alone: Path) -> None:
-    sizes = [predicted(config_alone, shape=shape).activations
-             for shape in (SHAPE, replace(SHAPE, micro_batch_size=32), replace(SHAPE, micro_batch_size=32, length=128))]  # fmt: skip
+    shapes = SHAPE, replace(SHAPE, micro_batch_size=32), replace(SHAPE, micro_batch_size=32, length=128)
+    sizes = [predicted(config_alone, shape=shape).activations for shape in shapes]
     assert sizes[0] < sizes[1] < sizes[2]
     assert sizes[2] - sizes[1] > (128 - 48) / 48 * (sizes[1] - sizes[0]) / 2
 
@@ -113,9 +112,8 @@ def test_every_encoder_is_known_from_its_configuration(kind: str, tmp_path: Path
     make_model(tmp_path, kind)
     (tmp_path / "model.safetensors").unlink()
     for task in ENCODER_TASKS:
-        for kernels in ("fast", "plain"):
-            found = predicted(tmp_path / "config.json", task=task, shape=replace(SHAPE, kernels=kernels))
-            assert min(found.weights, found.gradients, found.optimizer, found.activations, found.evaluation) > 0
+        found = predicted(tmp_path / "config.json", task=task)
+        assert min(found.weights, found.gradients, found.optimizer, found.activations, found.evaluation) > 0
 
 
 @pytest.mark.parametrize(("kind", "task"), WRITERS)
@@ -128,8 +126,7 @@ def test_every_language_model_is_known_from_its_configuration(kind: str, task: s
     assert min(found.weights, found.gradients, found.activations, found.logits, found.evaluation) > 0
 
 
-@pytest.mark.parametrize("strategy", ["full", "lora", "freeze"])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(("strategy", "precision"), [("full", "fp32"), ("lora", "bf16"), ("freeze", "fp32")])
 def test_what_is_traced_is_what_real_tensors_take(strategy: str, precision: str, tmp_path: Path) -> None:
     from functools import partial
 
@@ -148,6 +145,7 @@ def test_what_is_traced_is_what_real_tensors_take(strategy: str, precision: str,
     task = config.task.settle(source, False)
     model = config.strategy.apply(task.build(source).requires_grad_(False), task)
     groups = config.strategy.groups(model, layer_map(model), ENDLESS)
+    model.requires_grad_(False)
     for group in groups:
         for value in group.parameters.values():
             value.requires_grad_(True)
@@ -182,7 +180,9 @@ def test_a_real_run_takes_about_what_was_predicted_and_a_probe_sees_it(tmp_path:
         "training": {"epochs": 1, "batch_size": 16, "precision": "fp32"},
     }  # fmt: skip
     with contextlib.chdir(tmp_path):
-        done = subprocess.run([sys.executable, "-c", process.RUN, json.dumps(settings)], capture_output=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", process.RUN, json.dumps(settings)], capture_output=True, check=True
+        )
     measured, shape = int(done.stdout.split()[-1]), Shape(16, 14, evaluation_length=14, words=60)
     memory = predicted("minilm", shape=shape, process=None)
     assert memory.peak == pytest.approx(measured, rel=0.25)

@@ -46,6 +46,10 @@ def test_a_floor_that_alone_is_right_is_told_and_one_that_alone_differs_is_not()
     assert kinds({"best": "xa", "second": "ya"}, {"floor": "az"}, "aa") == {"floor": [0]}
 
 
+def test_of_one_kind_the_rows_with_most_different_answers_come_first() -> None:
+    assert kinds({"best": "xx", "second": "xy", "third": "aa"}, {}, "aa") == {"one": [1, 0]}
+
+
 def test_answers_are_grouped_by_what_was_said_the_right_one_first() -> None:
     (found,) = disagreements(
         {name: replies(said, "a") for name, said in {"p": "x", "q": "x", "r": "a"}.items()}, {}, "p"
@@ -183,7 +187,7 @@ def test_curves_floors_and_frozen_encoders_have_their_lines(make: Any) -> None: 
     assert len([element for element in by_steps.iter() if element.get("stroke-dasharray") == "5 4"]) == 2
     ends = [max(float(x) for x, _ in re.findall(r"([\d.]+) ([\d.]+)", element.attrib["d"]))
             for element in by_steps.iter() if element.tag.endswith("path")]  # fmt: skip
-    assert sorted(round(end) for end in ends) == [136, 408, 408]  # a third of the steps, and all of them
+    assert sorted(round(end) for end in ends) == [167, 408, 408]  # a third of the steps, and all of them
 
 
 def test_runs_that_did_not_finish_say_why_once() -> None:

@@ -15,7 +15,6 @@ from tunewright.cli import add_verbs
 from tunewright.cli import run as cli
 from tunewright.config import load
 from tunewright.errors import ConfigError, DivergedError, RunDirectoryError
-from tunewright.training.progress import Listener
 from tunewright.tuning import final, search, study
 
 SPACE = "learning_rate=1e-4:1e-1,strategy.r=2|4"
@@ -147,7 +146,9 @@ def test_a_trial_that_fails_is_told_and_the_search_goes_on(raw, monkeypatch):
 
 
 def test_a_space_that_is_exhausted_ends_the_search(raw):
-    found = tw.search(out(raw, "small"), space="strategy.r=2|4", trials=9, seeds=1, progress=False)
+    heard = Heard()
+    found = search.search(load(out(raw, "small")), "strategy.r=2|4", trials=9, seeds=1, listener=heard)
+    assert "trial-001: r 4" in heard.notes
     assert [item["settings"] for item in found.summary["trials"]] == [{"strategy.r": 2}, {"strategy.r": 4}]
 
 
@@ -216,10 +217,3 @@ def test_only_a_detectable_gain_makes_the_tuned_settings_win(best, detectable, w
     assert found["winner"] == winner
     assert said in found["sentence"]
     assert "0.920 against 0.920" in found["sentence"]
-
-
-def test_listeners_hear_of_each_trial(raw):
-    heard = Heard()
-    assert isinstance(heard, Listener)
-    search.search(load(out(raw, "heard")), SPACE, trials=2, seeds=1, listener=heard)
-    assert any(text.startswith("trial-001: learning_rate") for text in heard.notes)

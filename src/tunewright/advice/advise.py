@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 from ..component import members
 from ..config import RunConfig
 from ..models import widths
+from ..resolve import changed
 from ..strategies.base import Strategy
 from ..training.memory import SHARE
 from ..training.progress import Listener
@@ -79,6 +81,8 @@ def advise(
         from .probe import learning_curve
 
         learning_curve(subject, found)
+    else:
+        found.unknown["curve_gain"] = "only --probe draws a learning curve"
     costs = costs_of(subject, found)
     told = considered(found, costs, subject.numbers)
     told |= {"data": config.data.train, "model": subject.config.model, "machine": subject.machine.name,
@@ -237,11 +241,22 @@ def in_words(target: str, value: Any) -> str:
     return f"stages {' then '.join(value)}" if value else "one stage"
 
 
+def as_settings(name: str, section: Any) -> list[str]:
+    """What a section sets otherwise than its defaults, as it is typed."""
+    if section is None:
+        return []
+    values = section.model_dump(mode="json")
+    typed = {key: values[key] for key in sorted(changed(section) - {"train", "kind"})}
+    return [f"{name}.{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in typed.items()]
+
+
 def commands(subject: Subject, told: Mapping[str, Any], preferences: str | Path | None) -> list[str]:
     """What to run next, exactly."""
     config, kinds = subject.config, told["ordering"]
     data, model = config.data.train, ["--model", config.model]
-    task = ["--task", subject.task.kind] if config.task else []
+    task = [*(["--task", subject.task.kind] if config.task else []), *as_settings("data", config.data),
+            *as_settings("task", config.task), *as_settings("training", config.training)]  # fmt: skip
+    model += ["--trust-remote-code"] if config.trust_remote_code else []
     found = [["tunewright", "data", "check", data]] if any(
         item["what"] in ("clean_labels", "deduplicate") for item in told["prepare"]) else []  # fmt: skip
     if not kinds:
@@ -250,7 +265,7 @@ def commands(subject: Subject, told: Mapping[str, Any], preferences: str | Path 
     settings = [f"{key}={value}".replace("=True", "=true") for key, value in told["strategy"]["settings"].items()
                 if not (solved and key.startswith("training."))]  # fmt: skip
     own = [setting for cost in told["costs"] if cost["strategy"] == kinds[0] for setting in cost["settings"]]
-    own = [setting for setting in own if setting not in settings]
+    own = [setting for setting in own if setting not in settings] + as_settings("strategy", subject.strategy(kinds[0]))
     train = ["tunewright", "train", data, *task, *model, "--strategy", kinds[0], *settings, *own]
     if told["stages"] and told["stages"]["answer"] == ["sft", "dpo"] and preferences:
         first = Path("runs") / "sft"

@@ -40,7 +40,7 @@ FACTS = {
     "tokens_per_word": Fact("number", "tokens per word", "{:.2f}"),
     "unknown_tokens": Fact("number", "share of unknown tokens", "{:.2%}"),
     "perplexity": Fact("number", "perplexity of the answers, untuned", "{:,.1f}"),
-    "words_score": Fact("number", "TF-IDF with a linear model, out of fold", "{:.3f}"),
+    "words_score": Fact("number", "linear model on words (TF-IDF), out of fold", "{:.3f}"),
     "probe_score": Fact("number", "linear model on frozen features, out of fold", "{:.3f}"),
     "encoder_gain": Fact("number", "features over words", "{:+.3f}"),
     "curve_gain": Fact("number", "gain of twice the rows, by the learning curve", "{:+.3f}"),

@@ -34,7 +34,7 @@ from .facts import Facts, checked
 if TYPE_CHECKING:
     from ..planner.machine import Machine
 
-SAMPLE = 4000  # rows that are looked at: a score of them has a standard error of at most 0.8 points
+SAMPLE = 2000  # rows that are looked at: a score of them has a standard error of at most 1.1 points
 TEXTS = 1000  # rows whose tokens are counted
 ANSWERS = 32  # rows whose answers the untuned model is asked about
 ASKED = 3e8  # parameters of the largest model that is asked, and whose features are made

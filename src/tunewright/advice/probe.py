@@ -77,7 +77,7 @@ def shortened(subject: Subject, kinds: list[str], told: Mapping[str, Any]) -> tu
     needed = sum(cost["seconds"] or 0.0 for cost in told["costs"] if cost["strategy"] in kinds) * limit / count
     epochs = max(1.0, round(usual * min(1.0, CONTEST_SECONDS / needed))) if needed else min(usual, 2.0)
     update = {"check_seconds": 0.0, **({"limit": limit} if limit < count else {})}
-    sections = {"data": data.model_copy(update=update)}
+    sections: dict[str, Any] = {"data": data.model_copy(update=update)}
     if trained:
         sections["training"] = training.model_copy(update={"epochs": epochs})
     short = f"a contest of {limit:,} rows, one seed, {epochs:g} of {usual:g} epochs: more would favour what trains"

@@ -56,7 +56,9 @@ def command(
         "model": model, "task.kind": task, "trust_remote_code": trust_remote_code or None,
     }  # fmt: skip
     flags = {path: value for path, value in flags.items() if value is not None}
-    config = configuration(source, flags, settings or [])[0]
+    config, *later = configuration(source, flags, settings or [])
+    pairs = (run.data.train for run in later if run.task and run.task.kind == "preference")
+    preferences = preferences or next(pairs, None)
 
     from ..config import edits
     from ..training.progress import listener
@@ -131,7 +133,7 @@ def show(told: dict[str, Any]) -> None:
     lacking = {name for item in told["not_asked"] for name in item["lacks"]}
     for name in sorted(lacking & set(told["unknown"])):
         rules = ", ".join(item["rule"] for item in told["not_asked"] if name in item["lacks"])
-        say(f"not known: {FACTS[name].means}: {told['unknown'][name]} (not asked: {rules})", "dim")
+        say(f"not known: {FACTS[name].means}: {told['unknown'][name]} (silent rules: {rules})", "dim")
     say("next", "bold")
     for line in told["commands"]:
         out.print(f"  {line}", markup=False, soft_wrap=True)

@@ -12,14 +12,16 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import monotonic as clock
 from typing import Any
 
 from ..component import members
 from ..config import RunConfig
-from ..directory import claimed, default_out, is_finished, is_started
+from ..directory import METRICS, claimed, default_out, is_finished, is_started
 from ..errors import CheckpointError, ConfigError, DataError, Interrupted, Paused, RunDirectoryError, TunewrightError
+from ..files import inside, read_json
 from ..floors.base import Floor
 from ..intake import take_in
 from ..report import comparison
@@ -30,8 +32,10 @@ from ..training.memory import forget_peak
 from ..training.progress import Listener
 from ..training.state import State
 from . import costs, halving, record
+from . import jobs as children
 from .contestants import Contestant, contestants_of, cost, floors_of
 from .floor_runs import train_floor
+from .halving import seconds_of
 from .heard import Heard
 from .variants import variants_of
 
@@ -60,6 +64,7 @@ def compare(
         models: each with every strategy.
         seeds: so many runs of each, from `training.seed` on.
         budget: wall-clock seconds, or as in 90s, 20m, 1h; over all sessions of the comparison.
+        jobs: so many runs at once, as processes of their own; without a budget.
         data: variants of the training rows besides those given: augmented, cleaned.
         resume: finished runs stay as they are, the one that was interrupted goes on; with more seeds, contestants or
             another budget too.
@@ -69,46 +74,35 @@ def compare(
         TunewrightError: the comparison can't be had; a run that fails is a failed contestant.
         Interrupted: by a signal; what is done is kept, and the table written.
     """
-    listener = listener or Listener()
-    refuse(config, seeds, jobs)
+    refuse(seeds, jobs, budget)
     settled()  # before the first model is made: what is there now stays, and no run's leftovers do
-    chosen = out or config.out
-    folder = Path(chosen) if chosen else default_out(config.data.train, "comparison", resume)
+    folder = Path(out or config.out or default_out(config.data.train, "comparison", resume))
     with claimed(folder, resume=True, overwrite=False):
         begin(folder, resume, overwrite)
-        made = prepare(config, strategies, list(models), seeds, seconds_of(budget), list(data), folder, listener)
+        made = prepare(
+            config, strategies, list(models), seeds, seconds_of(budget), list(data), folder, listener or Listener()
+        )
         try:
-            made.run()
+            made.run(jobs)
         except (Interrupted, KeyboardInterrupt):
-            made.conclude()
+            made.conclude()  # what is done is a whole table
             raise
+        finally:
+            gc.unfreeze()
         made.conclude()
     return Comparison(folder, made.record)
 
 
-def refuse(config: RunConfig, seeds: int, jobs: int) -> None:
+def refuse(seeds: int, jobs: int, budget: Any) -> None:
     """Raises ConfigError where a setting has no meaning here."""
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise ConfigError("several processes", where="compare", fix="start it without accelerate launch")
     if seeds < 1:
         raise ConfigError(f"{seeds} seeds", where="--seeds", fix="give 1 or more")
-    if jobs != 1:
-        raise ConfigError(f"{jobs} jobs", where="--jobs", fix="only one at a time can be had yet")
-
-
-def seconds_of(budget: float | str | None) -> float | None:
-    """Seconds of 90, "90s", "20m" or "1.5h"."""
-    if budget is None:
-        return None
-    text = str(budget).strip().lower()
-    factor = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
-    try:
-        found = float(text[:-1] if factor else text) * (factor or 1)
-    except ValueError:
-        found = 0.0
-    if not 0 < found < math.inf:
-        raise ConfigError(f"{budget!r} is no time", where="--budget", fix="write it as in 90s, 20m or 1h")
-    return found
+    if jobs < 1:
+        raise ConfigError(f"{jobs} jobs", where="--jobs", fix="give 1 or more")
+    if jobs > 1 and budget is not None:
+        raise ConfigError("does not go with --budget", where="--jobs", fix="leave one of the two out")
 
 
 def begin(folder: Path, resume: bool, overwrite: bool) -> None:
@@ -126,7 +120,7 @@ def clear(folder: Path) -> None:
     """Removes what the comparison wrote there, and nothing else."""
     for item in record.read(folder).get("contestants", ()):
         for run in item["runs"]:
-            shutil.rmtree(folder / run["path"], ignore_errors=True)
+            shutil.rmtree(inside(folder, run["path"]), ignore_errors=True)
     if (folder / record.RECIPE).is_file():
         shutil.rmtree(folder / DATA, ignore_errors=True)
     for name in (record.COMPARISON, record.RECIPE, "report.html"):
@@ -161,6 +155,7 @@ def prepare(
     made = Contest(folder, {item.name: item for item in contestants}, found, shared, listener)
     if not same:
         made.forget_decisions()
+    made.save()
     return made
 
 
@@ -202,18 +197,39 @@ class Contest:
 
     # --- the order of the runs ------------------------------------------------------------------------------------
 
-    def run(self) -> None:
+    def run(self, jobs: int = 1) -> None:
         """All runs that are not finished, in their order."""
         first, *others = self.record["seeds"]
         for item in self.waiting(first):
             if self.contestants[item["name"]].seedless:
                 self.advance(item, 0)
+        if jobs > 1:
+            self.run_together(jobs)
         if self.record["budget_seconds"] is not None:
             self.halve()
         for item in self.waiting(first):
             self.advance(item, 0)
         for place, seed in enumerate(others, 1):
             self.another_seed(place, seed)
+
+    def run_together(self, jobs: int) -> None:
+        """The runs of all seeds that have a loop, several at once; what they have in common comes from the disk."""
+        queue = [(item, place) for place, seed in enumerate(self.record["seeds"]) for item in self.waiting(seed)]
+        calls = []
+        for item, place in queue:
+            run = item["runs"][place]
+            recipe = self.folder / DATA / f"{run['path'].replace('/', '-')}.yaml"
+            calls.append(((item, run), partial(children.command, self.config_of(item["name"], run), recipe)))
+        for (item, run), code, said in children.together(calls, jobs):
+            if code == 0:
+                record.finish(run, read_json(self.folder / run["path"] / METRICS), self.record["split"])
+            elif code == TunewrightError.exit_code:
+                run |= {"status": "failed", "reason": said.removeprefix("error: ")}
+            else:
+                raise RuntimeError(f"{run['path']} ended with code {code}: {said}")
+            self.listener.note(f"{run['path']}: {run['status']}{f': {said}' if code else ''}")
+            self.measure(item, run)
+            self.save()
 
     def waiting(self, seed: int) -> list[dict[str, Any]]:
         """Contestants whose run of a seed is not finished, failed or stopped."""
@@ -242,7 +258,8 @@ class Contest:
     def standing(self, item: dict[str, Any]) -> halving.Standing:
         run = item["runs"][0]
         score = run["validation"].get(self.record["metric"]["name"])
-        return halving.Standing(item["name"], score, share_of(run) or 1e-9, run["total_seconds"])
+        seconds = max(run["total_seconds"], run["fit_seconds"])  # the latter outlives a kill
+        return halving.Standing(item["name"], score, share_of(run) or 1e-9, seconds)
 
     def decide(self, alive: list[dict[str, Any]], kept: list[str], share: float) -> None:
         """Stops those that are not kept, and says why."""
@@ -309,7 +326,9 @@ class Contest:
             self.listener.note(f"{run['path']} failed: {error}")
         finally:
             run["total_seconds"] = round(spent + clock() - began, 3)
-        item["notes"] = list(dict.fromkeys([*item["notes"], *heard.cached]))
+        if heard.cached:
+            known = f"its time is without what was known already: {', '.join(heard.cached)}"
+            item["notes"] = list(dict.fromkeys([*item["notes"], known]))
         self.measure(item, run)
         self.save()
 
@@ -325,13 +344,18 @@ class Contest:
 
         return due
 
+    def config_of(self, name: str, run: dict[str, Any]) -> RunConfig:
+        """Of one run: its seed, and its folder."""
+        config = self.contestants[name].config
+        training = config.training.model_copy(update={"seed": run["seed"]})
+        return config.model_copy(update={"training": training, "out": str(self.folder / run["path"])})
+
     def start(
         self, contestant: Contestant, run: dict[str, Any], heard: Listener, pause: Callable[[State], bool] | None
     ) -> RunResult:
         """Begins a run, or goes on with it."""
         folder = self.folder / run["path"]
-        training = contestant.config.training.model_copy(update={"seed": run["seed"]})
-        config = contestant.config.model_copy(update={"training": training, "out": str(folder)})
+        config = self.config_of(contestant.name, run)
         if contestant.kind == "floor":
             floor: Any = members(Floor)[contestant.strategy]  # type: ignore[type-abstract]
             made = floor(kind=contestant.strategy)

@@ -185,7 +185,7 @@ def floors_of(config: RunConfig, task: Task) -> list[Contestant]:
 
 def plain(text: str) -> str:
     """A text that can name a folder anywhere."""
-    return re.sub(r"[^\w.=+,@~-]+", "-", text).strip("-.") or "model"
+    return re.sub(r"[^\w.=+,@~\[\]-]+", "-", text).strip("-.") or "model"
 
 
 def cost(contestant: Contestant) -> int:

@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..errors import ConfigError
+
 OVER = 1.1  # times the budget: by so much a run may exceed it that was predicted to fit
 
 
@@ -51,3 +53,18 @@ def going_on(standings: Sequence[Standing], left: float, higher_is_better: bool)
 
     best = sorted(standings, key=rank, reverse=True)[: math.ceil(len(standings) / 2)]
     return [item.name for item in standings if item in best]
+
+
+def seconds_of(budget: float | str | None) -> float | None:
+    """Seconds of 90, "90s", "20m" or "1.5h"."""
+    if budget is None:
+        return None
+    text = str(budget).strip().lower()
+    factor = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
+    try:
+        found = float(text[:-1] if factor else text) * (factor or 1)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < math.inf:
+        raise ConfigError(f"{budget!r} is no time", where="--budget", fix="write it as in 90s, 20m or 1h")
+    return found

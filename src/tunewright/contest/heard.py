@@ -18,7 +18,7 @@ class Heard(Listener):
         saved: called after every checkpoint.
 
     Attributes:
-        cached: what the run did not have to compute, because it was known.
+        cached: what the run did not have to compute, because it was known: features, hidden states.
         total_steps: of the run, once it began.
     """
 
@@ -29,7 +29,7 @@ class Heard(Listener):
 
     def note(self, text: str) -> None:
         if text.endswith("cached") and ":" in text:
-            self.cached.append(f"its time is without the {text.partition(':')[0]}, which were known")
+            self.cached.append(text.partition(":")[0])
         self.shared.once("note", text, lambda: self.listener.note(text))
 
     def progress(self, what: str, done: int, total: int) -> None:

@@ -202,16 +202,11 @@ def versus(found: Measured, pairs: Pairs, one: int, best: int, sign: int = 1) ->
     half = math.inf if part <= 0 else critical * math.sqrt(variance / part)
     low, high = sorted((sign * (difference - half), sign * (difference + half)))
     detectable = bool(pairs.corrected[place] < 1 - LEVEL)
-    if_equal = float(pairs.of_rows[place]) + difference**2 / rows
+    variances = float(pairs.of_rows[place]) + difference**2 / rows, float(pairs.of_seeds[place])
     wanted = (difference / (pairs.critical + float(ndtri(POWER)))) ** 2  # the variance that gives that power
-    more = (
-        (None, None) if detectable else needed(wanted, if_equal, float(pairs.of_seeds[place]), rows, found, one, best)
-    )
-    ends = (
-        [max(low, -1.0), min(high, 1.0)]
-        if found.share
-        else [end if math.isfinite(end) else None for end in (low, high)]
-    )
+    of_a_seed = sum(float(found.seeds[at]) * len(found.values[at]) for at in (one, best))
+    more = (None, None) if detectable else needed(wanted, *variances, rows, of_a_seed)
+    ends = [max(-1.0, min(end, 1.0)) if found.share else end if math.isfinite(end) else None for end in (low, high)]
     return {
         "difference": sign * difference, "low": ends[0], "high": ends[1],
         "p": float(pairs.p[place]), "p_corrected": float(pairs.corrected[place]),
@@ -221,17 +216,20 @@ def versus(found: Measured, pairs: Pairs, one: int, best: int, sign: int = 1) ->
 
 
 def needed(
-    wanted: float, of_rows: float, of_seeds: float, rows: int, found: Measured, one: int, best: int
+    wanted: float, of_rows: float, of_seeds: float, rows: int, of_a_seed: float
 ) -> tuple[int | None, int | None]:
     """Test rows, and seeds each, by which this difference would be detected with a power of 80 %.
 
     Rows alone where the seeds leave room; else seeds, and rows besides where those at hand are too few.
+
+    Args:
+        wanted: variance of the difference that gives that power; `of_rows` and `of_seeds` are what it is now.
+        of_a_seed: what `of_seeds` were with one seed each.
     """
     if not wanted or not math.isfinite(wanted):
         return None, None
     if of_seeds < wanted:
         return max(rows + 1, math.ceil(rows * of_rows / (wanted - of_seeds))), None
-    each = sum(float(found.seeds[place]) * len(found.values[place]) for place in (one, best))  # variance of one seed
     room = wanted - of_rows if of_rows < wanted / 2 else wanted / 2
     more = None if of_rows < wanted / 2 else math.ceil(rows * of_rows / (wanted / 2))
-    return more, math.ceil(each / room)
+    return more, math.ceil(of_a_seed / room)

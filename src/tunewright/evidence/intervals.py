@@ -58,10 +58,11 @@ def variance(drawn: Floats) -> float:
 def interval(value: float, variance: float, rows: int, share: bool = True) -> tuple[float | None, float | None]:
     """The ends of a score's 95 % interval; None where nothing tells them.
 
-    The bootstrap gives the variance, not the ends: its percentiles cover 78 % at an accuracy of 0.97 over 50 rows, and
-    BCa 88 % there, because they cannot leave 1. A share (accuracy, F1) gets Wilson's interval with the rows that would
-    give that variance if each were right or wrong (as for surveys: Dean and Pagano 2015). A loss gets Student's
-    interval on its logarithm: of skewed losses of 50 rows it covered 92.3 %, percentiles 89.7 %.
+    The bootstrap gives the variance, not the ends: its percentiles cover 78 % at an accuracy of 0.97 over 50 rows, this
+    94 %. They cannot leave 1: of a macro-F1 of 0.945 they held 88 %, BCa 90 %, this 96 %. A share (accuracy, F1) gets
+    Wilson's interval with the rows that would give that variance if each were right or wrong (as for surveys: Dean and
+    Pagano 2015). A loss gets Student's interval on its logarithm: of very uneven losses of 50 rows it held 90 %, as the
+    percentiles did, of 200 rows 94 %.
 
     Args:
         variance: of the score over samples of the rows.

@@ -21,6 +21,8 @@ from .classes import NORM
 from .terms import Terms
 from .writing import Trigram, Unigram
 
+NO_LENGTHS = np.full(2, np.nan, dtype=np.float32)  # so that no score takes these for sums over tokens
+
 
 class Longer(Learner):
     """The longer answer is the better one, or the shorter, whichever holds for most training pairs."""
@@ -59,8 +61,8 @@ class Longer(Learner):
         scores = np.asarray(self.scores(rows) / self.task.strength, dtype=np.float32)
         nothing = np.zeros(2, dtype=np.float32)
         return [
-            Compared(score, np.array([*map(len, sides(row))], dtype=np.float32), nothing, *self.writing.finished(text))
-            for score, row, text in zip(scores, rows, texts, strict=True)
+            Compared(score, NO_LENGTHS, nothing, *self.writing.finished(text))
+            for score, text in zip(scores, texts, strict=True)
         ]
 
     def prepare(self) -> None:

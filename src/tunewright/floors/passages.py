@@ -18,12 +18,13 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 LONGEST = 10  # words of an answer
+QUESTIONS = 5_000  # at most that weights are learned from
 RIVALS = 30  # stretches of its own context that each right one is learned against
 STRENGTH = 1.0  # of the L2 regularisation
 ITERATIONS = 100
 ENDS = re.compile(r"[.!?](?=\W*(?:\s|$))")  # of a sentence
-OPENS = re.compile(r"(?<!\w[.,'’])[\w$€£]")  # of a stretch: not within 6.80
-CLOSES = re.compile(r"[\w%)](?![.,]\w)")
+OPENS = re.compile(r"(?<!\w[.,:'’])[\w$€£]")  # of a stretch: not within 6.80
+CLOSES = re.compile(r"[\w%)](?![.,:]\w)")
 ASKED = ("how many", "how much", "how long", "how", "when", "where", "who", "whom", "whose", "why", "which", "what")
 REACH = (3, 10)  # words on either side
 NONE = np.array([[-1.0, -1.0, 0.0]])  # the score of no answer
@@ -61,16 +62,16 @@ class Windows(Learner):
     @classmethod
     def learn(cls, task: Any, train: Sequence[Row], reading: Reading) -> Self:
         texts = {row.text[1] for row in train}
-        spread = Counter(word for text in sorted(texts) for word in set(lowered(text)))
-        rarity = {word: float(np.log((1 + len(texts)) / (1 + count))) for word, count in spread.items()}
+        spread = Counter(word for text in texts for word in set(lowered(text)))
+        rarity = {word: float(np.log((1 + len(texts)) / (1 + count))) for word, count in sorted(spread.items())}
         draw, kept = np.random.default_rng(0), []
-        for row in train:
-            if row.label:
-                edges, seen = stretches(row, rarity)
-                golds = {(start, start + len(text)) for start, text in row.label}
-                right = np.flatnonzero([tuple(each) in golds for each in edges.tolist()])
-                if len(right):
-                    kept.append(seen[np.r_[right[:1], draw.integers(len(edges), size=RIVALS)]].astype(np.float32))
+        answered = [row for row in train if row.label]
+        for place in draw.permutation(len(answered))[:QUESTIONS]:
+            edges, seen = stretches(answered[place], rarity)
+            golds = {(start, start + len(text)) for start, text in answered[place].label}
+            right = np.flatnonzero([tuple(each) in golds for each in edges.tolist()])
+            if len(right):
+                kept.append(seen[np.r_[right[:1], draw.integers(len(edges), size=RIVALS)]].astype(np.float32))
         weight = conditional_logit(np.stack(kept)) if kept else np.zeros(stretches(train[0], rarity)[1].shape[1])
         numbers = {"weight": weight.astype(np.float32), "rarity": np.array(list(rarity.values()), dtype=np.float32)}
         return cls(task, reading, numbers, {"words": list(rarity)})
@@ -113,7 +114,7 @@ def stretches(row: Row, rarity: dict[str, float]) -> tuple[Floats, Floats]:
     pieces = [context[start:end] for start, end in offsets.tolist()]
     unknown, size = max(rarity.values(), default=1.0), len(pieces)
     rare = np.array([rarity.get(word.lower(), unknown) for word in pieces])
-    whole = sum(rarity.get(word, unknown) for word in set(asked))
+    whole = sum(rarity.get(word, unknown) for word in sorted(set(asked)))
     hits = rare * np.isin([word.lower() for word in pieces], asked) / max(whole, 1e-9)
     sentence = np.cumsum([0, *(ENDS.match(context, start) is not None for start, _ in offsets.tolist()[:-1])])[:size]
     first = np.repeat(np.arange(size), LONGEST)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -166,10 +167,10 @@ def matrix(rows: Sequence[Row], places: dict[str, int]) -> Any:
     """(N, F) sparse zeros and ones: what is seen of each word."""
     from scipy.sparse import csr_matrix
 
-    found, ends = [], [0]
+    found, ends = array("i"), [0]
     for row in rows:
         for names in seen(words.pieces(row)):
-            found += [places[name] for name in names if name in places]
+            found.extend(places[name] for name in names if name in places)
             ends.append(len(found))
     return csr_matrix((np.ones(len(found)), found, ends), shape=(len(ends) - 1, len(places)))
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MOST = 150_000  # terms of each kind, the most frequent first
+MOST = 150_000  # terms of each view, the most frequent first
 VIEWS: dict[str, dict[str, Any]] = {
     "words": {"analyzer": "word", "token_pattern": r"\w+|[^\w\s]", "ngram_range": (1, 2)},
     "letters": {"analyzer": "char_wb", "ngram_range": (2, 5)},
@@ -25,13 +25,15 @@ class Terms:
 
     def __init__(self, names: dict[str, list[str]], weights: dict[str, NDArray[Any]]) -> None:
         self.names, self.weights = names, weights
-        self.vectorizers = [vectorizer(view, names[view], weights[view]) for view in VIEWS]
+        self.vectorizers = [vectorizer(view, None, names[view]) for view in VIEWS]
+        for fitted, view in zip(self.vectorizers, VIEWS, strict=True):
+            fitted.idf_ = weights[view]
 
     @classmethod
-    def of(cls, texts: Sequence[str]) -> Terms:
+    def of(cls, texts: Sequence[str], most: int = MOST) -> Terms:
         names, weights = {}, {}
         for view in VIEWS:
-            fitted = vectorizer(view).fit([*texts, "."])  # never without a term
+            fitted = vectorizer(view, most).fit([*texts, "."])  # never without a term
             names[view] = [str(name) for name in fitted.get_feature_names_out()]
             weights[view] = np.asarray(fitted.idf_, dtype=np.float32)
         return cls(names, weights)
@@ -51,13 +53,9 @@ class Terms:
         return hstack([fitted.transform(texts) for fitted in self.vectorizers], format="csr", dtype=np.float32)
 
 
-def vectorizer(view: str, names: list[str] | None = None, weights: Any = None) -> Any:
+def vectorizer(view: str, most: int | None, names: list[str] | None = None) -> Any:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    made = TfidfVectorizer(
-        **VIEWS[view], sublinear_tf=True, dtype=np.float32, vocabulary=names,
-        max_features=None if names else MOST,
+    return TfidfVectorizer(
+        **VIEWS[view], sublinear_tf=True, dtype=np.float32, vocabulary=names, max_features=most
     )  # fmt: skip
-    if names is not None:
-        made.idf_ = weights
-    return made

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 CUDA_CONTEXT = 600 * 2**20  # CUDA's context and libraries' workspaces: 0.4 to 0.8 GB are told of; not measured here
+TOKENIZER = 25  # bytes in memory for each of its file, measured: 14 MB of BERT's 0.47
+ROOM = 40 * 2**20  # that libraries take to work in, measured as the next
+GAPS = {"fast": 0.3, "plain": 0.18}  # of a pass: between blocks in glibc's heap; measured 0.16 to 0.6 (benchmarks plan)
+RECOMPUTED = 1.5  # the same with checkpointing, whose blocks come and go at other sizes
+CACHED = 0.1  # of a pass, that CUDA's allocator holds besides; not measured here
 
 
 @dataclass(frozen=True)
@@ -51,19 +56,20 @@ class Memory:
     loading: int
     scratch: int = 0
     disk: int = 0
+    device: str = "cpu"
     measured: bool = False
 
     @property
     def phases(self) -> dict[str, int]:
         """Bytes of each phase, `process` included."""
         kept = self.process + self.weights + self.scratch
-        trained = self.gradients + self.optimizer
+        trained, passed = self.gradients + self.optimizer, self.activations + self.logits
         return {
             "loading": kept + self.loading,
-            "training": kept + trained + self.activations + self.logits,
+            "training": kept + trained + passed,
             "evaluation": kept + trained + self.evaluation,
-            "proving": kept + self.gradients + self.loading + self.evaluation,
-        }
+            "proving": kept + trained + self.loading + (passed if self.device == "cpu" else self.evaluation),
+        }  # malloc gives back little of what a pass has freed
 
     @property
     def peak(self) -> int:
@@ -100,7 +106,7 @@ def predict_memory(
     if fast:
         quicken(model)
     trained = {name: value for name, value in model.named_parameters() if name in names}
-    parts = dict.fromkeys(("gradients", "optimizer", "activations", "logits"), 0)
+    parts: dict[str, Any] = dict.fromkeys(("gradients", "optimizer", "activations", "logits"), 0)
     if not strategy.solves(task):
         parts = training_bytes(model, maker, task, shape, trained, source.config)
         parts["activations"] += largest_matrix(model) if saved else 0  # which is spread out to be multiplied
@@ -108,10 +114,14 @@ def predict_memory(
         from ..heads import encoder_of
         from .process import libraries
 
-        process = CUDA_CONTEXT if device == "cuda" else libraries(hasattr(encoder_of(model), "peft_config"))
+        process = CUDA_CONTEXT
+        if device == "cpu":
+            process = libraries(hasattr(encoder_of(model), "peft_config"))
+            process += TOKENIZER * file_bytes(source, "tokenizer.json")
     return Memory(
         process=process, weights=weights, evaluation=evaluation_bytes(model, maker, task, shape, source.config),
-        loading=file_bytes(source) or own, disk=MOMENTS * parts["optimizer"], **parts,
+        loading=file_bytes(source) or own, disk=MOMENTS * parts["optimizer"],
+        scratch=scratch_bytes(shape, device, sum(parts.values()) - parts["optimizer"]), device=device, **parts,
     )  # fmt: skip
 
 
@@ -126,6 +136,16 @@ def quicken(model: nn.Module) -> None:
     sparse_embeddings(model)
     speed_up_attention(model)
     speed_up_linear(model)
+
+
+def scratch_bytes(shape: Shape, device: str, passed: int) -> int:
+    """What a pass takes besides its tensors, by how much they are."""
+    if not passed:
+        return 0
+    if device != "cpu":
+        return round(CACHED * passed)
+    share = RECOMPUTED if shape.gradient_checkpointing else GAPS[shape.kernels]
+    return round(ROOM + share * passed)
 
 
 def packed_as_proven(model: Any, task: Task) -> Any:
@@ -208,9 +228,9 @@ def generation_bytes(task: Task, shape: Shape, config: Any) -> int:
     return int(FP32 * rows * (2 * model["num_layers"] * tokens * width + config.vocab_size))
 
 
-def file_bytes(source: Source) -> int:
+def file_bytes(source: Source, pattern: str = "*.safetensors") -> int:
     """Of the checkpoint's files; 0 where there are none."""
-    return sum(path.stat().st_size for path in source.folder.glob("*.safetensors"))
+    return sum(path.stat().st_size for path in source.folder.glob(pattern))
 
 
 def largest_matrix(model: nn.Module) -> int:

@@ -62,7 +62,7 @@ def probe(source: Source, task: Task, strategy: Strategy, shape: Shape) -> Probe
                 "task": task.model_dump(mode="json"), "strategy": strategy.model_dump(mode="json")}  # fmt: skip
     asked = json.dumps([settings, asdict(shape)])
     done = subprocess.run([sys.executable, "-c", CHILD, asked], capture_output=True, text=True, check=False,
-                          env={**os.environ, "HF_HUB_OFFLINE": "1"})  # noqa: S603  # fmt: skip
+                          env={**os.environ, "HF_HUB_OFFLINE": "1"})  # fmt: skip
     if done.returncode:
         why = "the kernel ended it" if done.returncode == ENDED else done.stderr.strip().splitlines()[-1]
         raise OutOfMemoryError(f"three steps did not go through: {why}", fix="take fewer rows a micro-batch")
@@ -93,14 +93,17 @@ def corrected(memory: Memory, found: Probe, like: Memory | None = None) -> Memor
 def child(asked: str) -> None:
     """Prints (bytes that the process grew by, seconds of a step, tokens of a step) as JSON."""
     from ..config import load
-    from ..models import locate
+    from ..models import load_tokenizer, locate
 
     settings, sizes = json.loads(asked)
     config, shape = load(settings, []), Shape(**sizes)
+    task: Any = config.task
     place = config.model, config.trust_remote_code
-    built(locate(*place, weights=False), config.task, config.strategy, shape)  # imports what the model needs
-    before = largest()
-    seconds = lived(locate(*place), config.task, config.strategy, shape)
+    built(locate(*place, weights=False), task, config.strategy, shape)  # imports what the model needs
+    before, source = largest(), locate(*place)
+    tokenizer = load_tokenizer(source, task.by_words)
+    assert tokenizer  # it is there as long as the run
+    seconds = lived(source, task, config.strategy, shape)
     print(json.dumps([largest() - before, seconds, shape.tokens]))
 
 
@@ -137,6 +140,7 @@ def stepped(model: nn.Module, source: Source, task: Task, strategy: Strategy, sh
 
     groups = strategy.groups(model, layer_map(model), ENDLESS._replace(new_head=task.new_head))
     trained = [value for group in groups for value in group.parameters.values()]
+    model.requires_grad_(False)
     for value in trained:
         value.requires_grad_(True)
     model.train()

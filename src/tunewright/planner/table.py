@@ -82,10 +82,11 @@ def cases(run: Run, unresolved: Any, strategies: Sequence[Strategy]) -> Iterator
     Args:
         unresolved: the configuration as it was given.
     """
+    unsettled = run.intake.task if hasattr(run, "intake") else run.task  # pooling depends on the strategy
     for strategy in strategies:
         config = unresolved.model_copy(update={"strategy": strategy})
         try:
-            task = effective_task(run.task, strategy, run.source)
+            task = effective_task(unsettled, strategy, run.source)
             examples = task.examples(run.encoded["train"])
             scale = Scale(widths(run.source.config)[0], len(examples.features))
             training = resolve_training(config, task, scale, examples)
@@ -175,13 +176,14 @@ def of_case(case: Case, run: Run, precision: str, machine: Machine, data_seconds
     for checkpointing in dict.fromkeys((shape.gradient_checkpointing, not case.config.strategy.solves(case.task))):
         wanted = replace(shape, gradient_checkpointing=checkpointing)
         traced, memory = largest(case, wanted, machine, correct)
-        for length in lengths_of(case, shape):
+        hopeless = not fits(bare(memory), machine)
+        for length in lengths_of(case, shape)[: 1 if hopeless else None]:
             found, needs = traced, memory
             if length < shape.length:  # scaled, not traced: what it needs is a little less
                 found, needs = shrunk(shorter(wanted, length), traced, memory, machine)
             seconds = predict_time(case, found, machine, data_seconds, speed, work)
             yield candidate(case, run, found, needs, seconds, machine)
-        if traced == wanted:
+        if traced == wanted or hopeless:
             return
 
 
@@ -194,7 +196,9 @@ def lengths_of(case: Case, shape: Shape) -> list[int]:
 def largest(case: Case, shape: Shape, machine: Machine, correct: Correct | None) -> tuple[Shape, Memory]:
     """The largest micro-batch that fits, halved from what is configured as a run does it; else one row."""
     memory = memory_of(case, shape, machine, correct)
-    found = shrunk(shape, shape, memory, machine)[0]
+    found, needs = shrunk(shape, shape, memory, machine)
+    if not fits(bare(memory), machine):
+        return found, needs
     while found != shape:
         memory = memory_of(case, found, machine, correct)
         if fits(memory, machine) or single(found):
@@ -203,11 +207,18 @@ def largest(case: Case, shape: Shape, machine: Machine, correct: Correct | None)
     return found, memory
 
 
+def bare(memory: Memory) -> Memory:
+    """What neither fewer rows nor checkpointing make less."""
+    return replace(memory, activations=0, logits=0, scratch=0)
+
+
 def shrunk(shape: Shape, traced: Shape, memory: Memory, machine: Machine) -> tuple[Shape, Memory]:
     """The shape, halved until it fits by what another one of the run needs: activations grow as the tokens do."""
     while True:
-        factor = shape.tokens / traced.tokens
-        needs = replace(memory, **{name: round(factor * getattr(memory, name)) for name in ("activations", "logits")})
+        factor, kept = shape.tokens / traced.tokens, memory.activations + memory.logits
+        parts = {name: round(factor * getattr(memory, name)) for name in ("activations", "logits")}
+        share = (memory.gradients + factor * kept) / max(memory.gradients + kept, 1)
+        needs = replace(memory, **parts, scratch=round(share * memory.scratch))
         if single(shape) or fits(needs, machine):
             return shape, needs
         shape = halved(shape)

@@ -1,7 +1,7 @@
 """Traced: what a pass allocates, without doing it: the real code runs on tensors that have shapes and no numbers.
 
-Only numbers that decide on shapes are real: token ids, masks and labels. Byte for byte what `training.memory.peak_bytes`
-counts of the same pass with weights (MiniLM, 44 combinations of strategy, shape, kernels, precision, checkpointing).
+Only numbers that decide on shapes are real: token ids, masks and labels. Byte for byte what `memory.peak_bytes` counts
+of the same pass with weights (MiniLM, 48 combinations of strategy, shape, kernels, precision and checkpointing).
 """
 
 from __future__ import annotations
@@ -107,9 +107,7 @@ def pretended(maker: Any) -> Iterator[None]:
 
     def places(indices: Sequence[Any]) -> list[Any]:
         """Masks as the places that they choose, whose number is known."""
-        real = [
-            one is not None and one.dtype == torch.bool and not isinstance(one, FakeTensor) for one in indices
-        ]
+        real = [one is not None and one.dtype == torch.bool and not isinstance(one, FakeTensor) for one in indices]
         pairs = zip(indices, real, strict=True)
         return [part for one, known in pairs for part in (one.nonzero().unbind(1) if known else [one])]
 

@@ -40,16 +40,21 @@ def line_chart(
     marker_text: str = "best",
     top: float | None = None,
     levels: Sequence[tuple[str, float]] = (),
+    from_zero: bool = False,
 ) -> Markup:
     """Lines over one x axis. On a log axis only values above 0 are drawn. `marker`: the x that is marked; `top`: the
-    y that is never exceeded (1 for a score); `levels`: named heights, dashed. Without any point: an empty text."""
+    y that is never exceeded (1 for a score); `levels`: named heights, dashed; `from_zero`: the x axis starts
+    there. Without any point: an empty text."""
     series = [_drawable(line, log_x, log_y) for line in series]
     series = [line for line in series if line.points]
     if not series:
         return Markup("")
     entries = [(line.name, svg.COLOURS[line.colour % 5]) for line in series if not line.faint]
     key, taken = svg.legend(entries, 46, WIDTH - 8)
-    frame = _line_frame([*series, *_level_lines(series, levels)], taken + 26, log_x, log_y, top)
+    left, height = series[0].points[0]
+    heights = [height, *(level for _, level in levels)]
+    unseen = Series("", [(0.0 if from_zero else left, height) for height in heights])  # widens the axes
+    frame = _line_frame([*series, unseen], taken + 26, log_x, log_y, top)
     content = [
         key,
         frame.axes(x_label, svg.tick_text, svg.tick_text),
@@ -61,20 +66,16 @@ def line_chart(
     return svg.drawing(name, title, description, WIDTH, frame.bottom + 44, *content)
 
 
-def _level_lines(series: Sequence[Series], levels: Sequence[tuple[str, float]]) -> list[Series]:
-    return [Series(name, [(series[0].points[0][0], height)]) for name, height in levels]
-
-
 def _levels(frame: svg.Frame, levels: Sequence[tuple[str, float]]) -> Iterator[Markup]:
-    """Dashed lines, each with its name above it; the names follow each other from the left, so that none overlap."""
-    at = frame.left + 4
+    """Dashed lines, each with its name above it, at the left or behind the names at about the same height."""
+    taken: list[tuple[float, float]] = []  # height and right end of the names
     for name, height in levels:
-        y = frame.y(height)
+        y, width = frame.y(height), len(name) * svg.FONT_SIZE * svg.CHARACTER
         yield svg.line(frame.left, y, frame.right, y, stroke=svg.MUTED, stroke_dasharray="5 4", stroke_width=1.4)
-        width = len(name) * svg.FONT_SIZE * svg.CHARACTER + 12
+        at = max((end + 12 for other, end in taken if abs(other - y) < 15), default=frame.left + 4)
         if at + width < frame.right:
             yield svg.text(at, y - 5, name, **svg.HALO)
-            at += width
+            taken.append((y, at + width))
 
 
 def _drawable(line: Series, log_x: bool, log_y: bool) -> Series:

@@ -201,7 +201,9 @@ def curves(comparison: Comparison) -> Markup:
         top = 1.0 if comparison.higher and max(heights) <= 1 else None
         title, ordered = f"{comparison.metric_name} on validation by {name}", [*lines[NAMED:], *lines[:NAMED]]
         told = f"In the end: {ends}."
-        return charts.line_chart(f"curves-{name}", title, told, ordered, x_label=label, levels=levels, top=top)
+        return charts.line_chart(
+            f"curves-{name}", title, told, ordered, x_label=label, levels=levels, top=top, from_zero=True
+        )
 
     steps = page.chart("By steps", drawn("steps", "share of the planned steps", [1.0] * len(moving)))
     time = page.chart("By time", drawn("time", "seconds of training", [_seconds_of(item) for _, item in moving]))

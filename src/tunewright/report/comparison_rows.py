@@ -7,7 +7,6 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from . import answers, entities
-from .entities import Fault
 from .words import finite, listing
 
 Record = dict[str, Any]
@@ -78,17 +77,16 @@ def _answer(line: Record) -> Reply:
 
 
 def _tagging(line: Record) -> Reply:
-    """Told by what is wrong with it: of long texts everything else is as labelled."""
+    """Told by what is wrong with it: everything else is as labelled."""
     sentence = entities.compare([line])[0]
-    wrong = "; ".join(_fault(fault, sentence.text) for fault in sentence.faults)
-    return Reply(frozenset(item.key for item in sentence.said), wrong or "all as labelled", not sentence.faults)
-
-
-def _fault(fault: Fault, text: str) -> str:
-    item = fault.said or fault.gold
-    assert item is not None
-    told = f"{' '.join(text[item.start : item.end].split())} ({item.type})"
-    return told if fault.said else f"without {told}"
+    wrong, missed = [], []
+    for fault in sentence.faults:
+        item = fault.said or fault.gold
+        if item is not None:
+            told = f"{' '.join(sentence.text[item.start : item.end].split())} ({item.type})"
+            (wrong if fault.said else missed).append(told)
+    parts = [*([who(wrong)] if wrong else []), *([f"without {who(missed)}"] if missed else [])]
+    return Reply(frozenset(item.key for item in sentence.said), "; ".join(parts) or "all as labelled", not parts)
 
 
 Replies = Mapping[Any, Reply]

@@ -52,7 +52,7 @@ def charts(found: dict[str, Any]) -> Markup:
         known = [(value, item) for value, item in points if finite(value) is not None]
         if len(known) == len([value for value, _ in points if value is not None]) and len({x for x, _ in known}) > 1:
             cards.append(page.chart(path, scatter(path, path.split(".")[-1], name, known, found)))
-    lead = f"{name} on validation; the default is marked, trials that were stopped early are hollow."
+    lead = f"{name} on validation; the default is orange, the best large, what was stopped early hollow."
     return page.section("trials-drawn", "What was tried", lead, page.grid(*cards))
 
 
@@ -67,7 +67,7 @@ def scatter(name: str, label: str, score: str, points: list[tuple[Any, Any]], fo
     beside = 1.0 if log else (max(across) - min(across)) * 0.04 or 0.5
     x_range = (min(across) / 1.15, max(across) * 1.15) if log else (min(across) - beside, max(across) + beside)
     frame = svg.Frame(46, 12, WIDTH - 12, 12 + HEIGHT, x_range, (min(up) - room, max(up) + room), log_x=log)
-    dots = [dot(frame, x, item, found) for x, item in points]
+    dots = [dot(frame, x, item, found) for x, item in reversed(points)]  # the default above all others
     described = f"{score} of {plural(len(points), 'trial')} by {label}."
     drawn = [frame.axes(label, svg.tick_text, svg.tick_text), *dots]
     return svg.drawing(f"search-{name}", f"{score} by {label}", described, WIDTH, frame.bottom + 44, *drawn)

@@ -116,7 +116,9 @@ u.gold { text-decoration: underline 2px var(--good-ink); text-underline-offset: 
 .range i, .range b { position: absolute; top: 0; bottom: 0; border-radius: 99px; }
 .range i { background: var(--series-1); opacity: 0.4; } .range b { width: 3px; background: var(--series-1); }
 .range b { margin-left: -1.5px; }
-.said { list-style: none; margin: 0; padding: 0; overflow-wrap: break-word; } .said li { margin: 0 0 0.25rem; }
+.said { list-style: none; margin: 0; padding: 0; overflow-wrap: anywhere; }
+.stacked td.text:last-child { min-width: 19rem; }
+.said li { margin: 0 0 0.25rem; }
 .texts tbody th .small { display: block; margin-top: 0.2rem; }
 .texts .said .small { display: inline; margin-left: 0.5em; } .texts .said b { font-weight: 620; }
 h3.apart { margin: 1.6rem 0 0.8rem; }
@@ -137,7 +139,8 @@ footer { margin-top: 4rem; padding-top: 1.2rem; border-top: 1px solid var(--line
   .tile .value { font-size: 1.35rem; } .card { padding: 0.9rem 0.85rem; }
   th, td { padding-left: 0.45rem; padding-right: 0.45rem; }
   .stacked thead { display: none; } .stacked :is(tr, th, td) { display: block; }
-  .stacked :is(tbody th, td) { padding: 0.25rem 0; } .stacked td { border-top: 0; white-space: normal; }
+  .stacked :is(tbody th, td) { padding: 0.25rem 0; }
+  .stacked td, .stacked td.text:last-child { border-top: 0; white-space: normal; min-width: 0; }
   .stacked td:nth-child(2)::before { content: "label: "; color: var(--muted); }
 }
 @media print {

@@ -91,6 +91,8 @@ class BarListener(Listener):
         self.bar.update(task, completed=done, total=total, visible=done < total)
 
     def on_start(self, state: State) -> None:
+        if "training" in self.tasks:  # of the run before this one
+            self.bar.remove_task(self.tasks["training"])
         self.tasks["training"] = self.bar.add_task(
             "training", total=state.total_steps, completed=state.step, figures=""
         )
