@@ -114,7 +114,8 @@ def losses(values):
 def test_of_losses_the_lowest_is_best_and_one_that_is_no_number_is_left_out():
     generator = np.random.default_rng(0)
     drawn = generator.lognormal(0.5, 0.6, 300)
-    runs = {"high": [losses(drawn + 0.2 * generator.random(300))], "low": [losses(drawn)], "lost": [losses([*drawn[:-1], None])], "none": []}
+    high, lost = losses(drawn + 0.2 * generator.random(300)), losses([*drawn[:-1], None])
+    runs = {"high": [high], "low": [losses(drawn)], "lost": [lost], "none": []}
     found, verdict = compared(runs, "loss", False, {"high": 1.0, "low": 2.0})
     assert set(found) == {"high", "low"}
     assert verdict["best"] == verdict["winner"] == "low"

@@ -13,7 +13,7 @@ from ..predict import Predictor
 from ..tasks.base import Row
 
 ROWS = 64  # at most, of the split that is scored
-SECONDS = 5.0  # at most, for either way of asking
+SECONDS = 2.0  # at most, for either way of asking
 REPEATS = 3
 
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 CUDA_CONTEXT = 600 * 2**20  # CUDA's context and libraries' workspaces: 0.4 to 0.8 GB are told of; not measured here
 TOKENIZER = 25  # bytes in memory for each of its file, measured: 14 MB of BERT's 0.47
 ROOM = 40 * 2**20  # that libraries take to work in, measured as the next
-GAPS = {"fast": 0.3, "plain": 0.18}  # of a pass: between blocks in glibc's heap; measured 0.16 to 0.6 (benchmarks plan)
-RECOMPUTED = 1.5  # the same with checkpointing, whose blocks come and go at other sizes
-CACHED = 0.1  # of a pass, that CUDA's allocator holds besides; not measured here
+GAPS = {"fast": 0.3, "plain": 0.18}  # of activations: between blocks in glibc's heap; measured 0.1 to 0.6
+RECOMPUTED = 1.5  # the same with checkpointing, whose blocks come and go at other sizes; measured 1.3 to 2.1
+CACHED = 0.1  # of activations, that CUDA's allocator holds besides; not measured here
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def predict_memory(
     return Memory(
         process=process, weights=weights, evaluation=evaluation_bytes(model, maker, task, shape, source.config),
         loading=file_bytes(source) or own, disk=MOMENTS * parts["optimizer"],
-        scratch=scratch_bytes(shape, device, sum(parts.values()) - parts["optimizer"]), device=device, **parts,
+        scratch=scratch_bytes(shape, device, parts["activations"] + parts["logits"]), device=device, **parts,
     )  # fmt: skip
 
 
@@ -139,7 +139,7 @@ def quicken(model: nn.Module) -> None:
 
 
 def scratch_bytes(shape: Shape, device: str, passed: int) -> int:
-    """What a pass takes besides its tensors, by how much they are."""
+    """What a pass takes besides its tensors, by the bytes of those that come and go."""
     if not passed:
         return 0
     if device != "cpu":

@@ -61,7 +61,7 @@ def _cost(
     comparison: Comparison, name: str, label: str, of: Callable[[Contestant], float | None],
     said: Callable[[float], str], tick: Callable[[float], str] | None = None,
 ) -> Markup:  # fmt: skip
-    known = [cost for item in comparison.scored if (cost := of(item) or 0.0) > 0]
+    known = [found for item in comparison.scored if (found := of(item) or 0.0) > 0]
     least, winner = min(known, default=1.0) / 2, comparison.verdict.get("winner")
     points = [
         Point(item.name, max(cost, least), cost, value, *item.interval, item.floor, rank, item.name == winner)

@@ -194,7 +194,8 @@ def read(path: Path) -> Comparison:
     except ValueError as error:
         fix = "compare again with --resume"
         raise RunDirectoryError(f"comparison.json is unreadable ({error})", where=str(path), fix=fix) from None
-    record, lines, contestants = _private(raw), {}, []
+    record, contestants = _private(raw), []
+    lines: dict[Any, Record] = {}
     for item in sorted(record["contestants"], key=lambda found: not found.get("score")):
         contestant, known = _contestant(path, item, record)
         contestants.append(contestant)

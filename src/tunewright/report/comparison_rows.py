@@ -55,8 +55,8 @@ def reply(line: Record) -> Reply:
     if "confidence" in line:
         return _answer(line)
     if "probability" in line or "probabilities" in line:
-        said = names(line.get("predicted"))
-        return Reply(tuple(sorted(said)), label_text(said), set(said) == set(names(line.get("label"))))
+        labels = names(line.get("predicted"))
+        return Reply(tuple(sorted(labels)), label_text(labels), set(labels) == set(names(line.get("label"))))
     return _tagging(line)
 
 
@@ -79,7 +79,8 @@ def _answer(line: Record) -> Reply:
 def _tagging(line: Record) -> Reply:
     """Told by what is wrong with it: everything else is as labelled."""
     sentence = entities.compare([line])[0]
-    wrong, missed = [], []
+    wrong: list[str] = []
+    missed: list[str] = []
     for fault in sentence.faults:
         item = fault.said or fault.gold
         if item is not None:
