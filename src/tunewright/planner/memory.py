@@ -40,7 +40,8 @@ class Memory:
         activations: what the longest micro-batch adds to those at its fullest moment, without logits.
         logits: scores of words, and their softmax.
         evaluation: of a batch, generation's keys and values included.
-        loading: a checkpoint's file that is read beside the model; at the end the saved model beside the trained one.
+        loading: a checkpoint's file that is read beside the model; at the end the saved one's beside the trained one.
+            On a GPU the saved model alone, as its file is read into main memory.
         scratch: what the allocator can't use again, and what the libraries take to work in.
         disk: hidden states of frozen blocks, and checkpoints; no memory.
         measured: whether a step was measured here; False: computed from the configuration.
@@ -68,7 +69,7 @@ class Memory:
             "loading": kept + self.loading,
             "training": kept + trained + passed,
             "evaluation": kept + trained + self.evaluation,
-            "proving": kept + trained + self.loading + (passed if self.device == "cpu" else self.evaluation),
+            "proving": kept + self.loading + (trained + passed if self.device == "cpu" else self.gradients),
         }  # malloc gives back little of what a pass has freed
 
     @property
@@ -120,7 +121,7 @@ def predict_memory(
             process += TOKENIZER * file_bytes(source, "tokenizer.json")
     return Memory(
         process=process, weights=weights, evaluation=evaluation_bytes(model, maker, task, shape, source.config),
-        loading=file_bytes(source) or own, disk=MOMENTS * parts["optimizer"],
+        loading=file_bytes(source) or own if device == "cpu" else weights, disk=MOMENTS * parts["optimizer"],
         scratch=scratch_bytes(shape, device, parts["activations"] + parts["logits"]), device=device, **parts,
     )  # fmt: skip
 
