@@ -31,6 +31,7 @@ OTHERS = {
     "label_noise": "labels flipped in banking77 and SST-2: suspects found, and training on corrected or filtered data",
     "active_learning": "labels that active learning needs on banking77 or sst2, against random choice",
     "near_duplicates": "planted leakage in banking77, and near-duplicates among a million made-up rows",
+    "evidence": "the comparisons of docs/evidence.md: banking77 and SST-2, three seeds",
     "verdicts": "made-up predictions with known scores: coverage of the intervals, false and true differences",
     "compare": "compare of four strategies that share a frozen encoder, against four train runs",
     "plan": "the planner's peak memory, from the configuration and after a probe, against real runs",
