@@ -88,15 +88,20 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path, help="writes every number as JSON lines")
     parser.add_argument("--no-probe", action="store_true", help="predicts from the configuration alone")
     given = parser.parse_args(arguments)
-    found = []
+    found, failed = [], []
     with tempfile.TemporaryDirectory() as folder:
         for chosen in COMBINATIONS:
             if given.only in chosen.name:
-                found.append(measured(chosen, Path(folder), not given.no_probe))
+                try:
+                    found.append(measured(chosen, Path(folder), not given.no_probe))
+                except subprocess.CalledProcessError as error:  # its traceback stands above
+                    failed.append(f"{chosen.name}: exit {error.returncode}")
+                    continue
                 print(json.dumps(found[-1]), file=sys.stderr, flush=True)
     if given.out:
         given.out.write_text("".join(json.dumps(line) + "\n" for line in found), encoding="utf-8")
-    return told(found)
+    print(*failed, sep="\n")
+    return told(found) or int(bool(failed))
 
 
 def measured(chosen: Combination, work: Path, probe: bool) -> dict[str, Any]:
@@ -228,7 +233,7 @@ def predicted(settings: dict[str, Any], rows: int, length: int, probe: bool) -> 
         from tunewright.planner.probe import probe as probed
 
         found = probed(models.locate(config.model), task, config.strategy, shape)
-        line |= {"probe": corrected(memory, found).peak, "probe_bytes": found.peak_bytes}
+        line |= {"probe": corrected(memory, found).peak, "probe_bytes": found.grown_bytes}
     return line
 
 
