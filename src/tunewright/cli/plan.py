@@ -65,7 +65,8 @@ def command(
 
 
 def show(plan: Plan) -> None:
-    from rich.table import Table
+    from rich import box
+    from rich.table import Column, Table
 
     from ..planner.plan import by_cause
     from ..planner.table import gigabytes
@@ -74,11 +75,11 @@ def show(plan: Plan) -> None:
     out, item = console(), plan.configured
     how = "two steps were measured" if plan.probed else "from the configuration; --probe measures two steps"
     out.print(f"{plan.machine.name}: {gigabytes(plan.machine.memory_bytes)} ({how})", markup=False, soft_wrap=True)
-    table = Table("strategy", "micro-batch", "tokens", "checkpointing", "peak", "time", "", title_justify="left")
+    table = Table(Column("strategy", no_wrap=True), "micro-batch", "tokens", "peak", "time", "", box=box.SIMPLE)
     for each in plan.candidates[:SHOWN]:
         table.add_row(*cells(each))
     for refused in plan.refused:
-        table.add_row(refused.strategy, "", "", "", "", "", f"refused: {refused.reason}")
+        table.add_row(refused.strategy, "", "", "", "", f"refused: {refused.reason}")
     out.print(table)
     out.print(f"\n{item.strategy}, as configured", markup=False)
     causes = {**by_cause(item.memory), "at the fullest moment": item.peak_bytes}
@@ -96,9 +97,9 @@ def cells(item: Candidate) -> list[str]:
     shape = item.shape
     rows = f"{shape.pack_tokens} tokens" if shape.packed else f"{shape.micro_batch_size} rows"
     fits = ("fits" if item.fits else "does not fit") + (f": {item.why}" if item.why else "")
-    checkpointing = "yes" if shape.gradient_checkpointing else ""
+    rows += ", checkpointing" if shape.gradient_checkpointing else ""
     seconds = duration(item.seconds.total)
-    return [item.strategy, rows, str(shape.length), checkpointing, gigabytes(item.peak_bytes), seconds, fits]
+    return [item.strategy, rows, str(shape.length), gigabytes(item.peak_bytes), seconds, fits]
 
 
 def seconds_of(item: Candidate) -> dict[str, float]:

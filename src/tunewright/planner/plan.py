@@ -55,9 +55,10 @@ class Plan:
         need = gigabytes(needed(found.memory, self.machine))
         if self.fits:
             own = "".join(f"; the run sets {item} by itself" for item in found.settings)
-            return f"It fits: {need} with a margin, of {room}; about {duration(found.seconds.total)}{own}."
+            about = f"about {duration(found.seconds.total)}{own}"
+            return f"It fits: {need}, a margin included, of the {room} that are free; {about}."
         fitting = next((item for item in self.candidates if item.fits), None)
-        lacks = f"It does not fit: {need} are needed with a margin, of {room}."
+        lacks = f"It does not fit: it needs {need}, a margin included, and {room} are free."
         if self.configured.fits:
             return f"It does not fit as it is set; it does with {' '.join(found.settings)}."
         if fitting is None:

@@ -13,7 +13,7 @@ from ..component import members
 from ..errors import ConfigError
 from ..footprint import Refusal
 from ..models import widths
-from ..resolve import effective_task, resolve_training
+from ..resolve import effective_task, is_unsure, resolve_training
 from ..strategies.base import Scale, Strategy
 from ..tasks.base import Encoded, Task
 from ..training.features import BATCH_TOKENS
@@ -31,12 +31,13 @@ Correct = Callable[[Memory], Memory]
 
 @dataclass(frozen=True)
 class Case:
-    """A run as one strategy would have it. `config` is resolved."""
+    """A run as one strategy would have it. `config` is resolved. unsure: whether it may begin with a range test."""
 
     config: Any
     task: Task
     source: Any
     encoded: dict[str, Encoded]
+    unsure: bool = False
 
     @cached_property
     def examples(self) -> Encoded:
@@ -94,7 +95,8 @@ def cases(run: Run, unresolved: Any, strategies: Sequence[Strategy]) -> Iterator
             yield Refusal(strategy.kind, error.what)
             continue
         data = run.config.data
-        yield Case(config.model_copy(update={"training": training, "data": data}), task, run.source, run.encoded)
+        resolved = config.model_copy(update={"training": training, "data": data})
+        yield Case(resolved, task, run.source, run.encoded, is_unsure(config, task))
 
 
 def shape_of(run: Run, precision: str) -> Shape:

@@ -19,6 +19,7 @@ from ..layers import layer_map
 from ..models import widths
 from ..strategies.base import ParameterGroup, Rates, Strategy
 from ..tasks.base import Encoded, Task
+from ..training import range_test
 from ..training.features import BATCH_TOKENS
 from .machine import Machine, Speed
 from .shape import Shape
@@ -199,6 +200,8 @@ def predict_time(run: Run, shape: Shape, machine: Machine, data_seconds: float =
     before = forward[list(forward)[-1]] if config.training.score_before else 0.0
     reference = sum(forward.values()) if task.needs_reference else 0.0
     seconds, frozen = fit_seconds(run, work, shape, speed, steps, per_epoch)
+    if getattr(run, "unsure", False) and range_test.LEAST <= steps < strategy.unsure_below:
+        seconds *= 1 + range_test.SHARE
     return Time(START, data_seconds, checked(run, machine), 2 * weights / LOADING, frozen / devices + reference,
                 seconds / devices, times * validation, scores + before, saving)  # fmt: skip
 
