@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 PADDED_TOKENS = 16_384  # of prompts and answers that are written together
+CACHE_BYTES = 2**31  # of their keys and values: 16,384 tokens of a 7B Llama would take 17 GB
 NO_HABITS = {  # what checkpoints' own generation_config asks for: summaries of at least 56 tokens, say
     "min_length": 0, "min_new_tokens": None, "length_penalty": 1.0, "early_stopping": False, "no_repeat_ngram_size": 0,
     "encoder_no_repeat_ngram_size": 0, "forced_bos_token_id": None, "forced_eos_token_id": None, "bad_words_ids": None,
@@ -60,7 +61,7 @@ def write(
     if not prompts:
         return []
     order = sorted(range(len(prompts)), key=lambda place: -len(prompts[place]))
-    size = max(1, PADDED_TOKENS // (len(prompts[order[0]]) + decoding.max_new_tokens) // decoding.num_beams)
+    size = rows_together(model.config, len(prompts[order[0]]) + decoding.max_new_tokens, decoding.num_beams)
     found: dict[int, tuple[str, int, bool]] = {}
     room = lambda place: fitting(decoding.arguments(), model, len(prompts[place]))["max_new_tokens"]  # noqa: E731
     while order:
@@ -69,6 +70,20 @@ def write(
         made = write_batch(model, tokenizer, [prompts[place] for place in part], decoding, end, streamer)
         found.update(zip(part, made, strict=True))
     return [found[place] for place in range(len(prompts))]
+
+
+def rows_together(config: Any, tokens: int, num_beams: int = 1) -> int:
+    """How many answers are written at a time, of so many tokens each, their prompts included."""
+    return max(1, min(PADDED_TOKENS, CACHE_BYTES // cache_bytes(config)) // tokens // num_beams)
+
+
+def cache_bytes(config: Any) -> int:
+    """Of a token's keys and values in all blocks, in fp32."""
+    from .heads import sizes
+
+    model = sizes(config)
+    groups = getattr(config, "num_key_value_heads", None) or model["num_attention_heads"]
+    return 4 * 2 * model["num_layers"] * model["token_dim"] * groups // model["num_attention_heads"]
 
 
 def write_batch(

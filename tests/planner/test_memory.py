@@ -14,10 +14,10 @@ import pytest
 
 from tests.conftest import make_model, write_rows
 from tests.language_models import make_language_model
-from tunewright import models
+from tunewright import decoding, models
 from tunewright.config import load
 from tunewright.errors import ConfigError
-from tunewright.planner import process
+from tunewright.planner import memory, process
 from tunewright.planner.memory import CUDA_CONTEXT, Memory, predict_memory
 from tunewright.planner.probe import Probe, corrected, probe, smaller
 from tunewright.planner.shape import Shape
@@ -100,6 +100,31 @@ def test_a_gpu_has_its_context_in_place_of_the_process(config_alone: Path) -> No
     found = predicted(config_alone, device="cuda", process=None)
     assert found.process == CUDA_CONTEXT
     assert not found.measured
+
+
+@pytest.mark.parametrize("strategy", ["full", "lora", "qlora"])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_deep_model_is_told_by_a_few_of_its_blocks(strategy, checkpointing, tmp_path, monkeypatch) -> None:
+    model = make_language_model(tmp_path / "deep", "llama")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 10}))
+    shape = Shape(4, 24, answer=12, pack_tokens=96, evaluation_length=24, gradient_checkpointing=checkpointing)
+    task = {"kind": "causal_lm", "score_answers": 0}
+    found = predicted(model, strategy, task, shape)
+    monkeypatch.setattr(memory, "DEEP", 99)
+    whole = predicted(model, strategy, task, shape)
+    for name in ("weights", "gradients", "optimizer", "activations", "logits", "evaluation", "scratch"):
+        assert getattr(found, name) == pytest.approx(getattr(whole, name), rel=0.01, abs=64), name
+
+
+def test_answers_are_written_so_few_at_a_time_that_their_keys_and_values_fit(tmp_path) -> None:
+    from transformers import LlamaConfig
+
+    large = LlamaConfig(num_hidden_layers=32, hidden_size=4096, num_attention_heads=32)
+    assert decoding.cache_bytes(large) == 2 * 4 * 32 * 4096
+    assert decoding.rows_together(large, 512) == 4
+    assert decoding.rows_together(large, 10**6) == 1
+    assert decoding.rows_together(LlamaConfig(num_hidden_layers=1, hidden_size=64), 512) == 32
 
 
 def test_a_strategy_that_the_model_can_not_have_is_an_error(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,18 @@ TOKENIZER = 25  # bytes in memory for each of its file, measured: 14 MB of BERT'
 ROOM = 40 * 2**20  # that libraries take to work in, measured as the next
 GAPS = {"fast": 0.3, "plain": 0.18}  # of activations: between blocks in glibc's heap; measured 0.1 to 0.6
 RECOMPUTED = 1.5  # the same with checkpointing, whose blocks come and go at other sizes; measured 1.3 to 2.1
+DEEP, TRACED = 8, (2, 4)  # blocks of models that are traced whole; those that are traced of deeper ones
+EVEN = (
+    "full",
+    "lora",
+    "qlora",
+    "bitfit",
+    "ia3",
+    "bottleneck_adapter",
+    "prefix_tuning",
+    "prompt_tuning",
+    "layerwise_decay",
+)
 CACHED = 0.1  # of activations, that CUDA's allocator holds besides; not measured here
 
 
@@ -94,6 +106,11 @@ def predict_memory(
     reason = strategy.refuses(source.config, task)
     if reason:
         raise ConfigError(reason, where="strategy.kind")
+    if is_deep(source, strategy):
+        less, more = (
+            predict_memory(shallow(source, count), task, strategy, shape, device, process) for count in TRACED
+        )
+        return deeper(less, more, source.config.num_hidden_layers)
     plain = packed_as_proven(task.build(source), task)
     saved, own = four_bit_savings(plain, strategy), bytes_of(plain)
     if shape.gradient_checkpointing:
@@ -121,9 +138,38 @@ def predict_memory(
             process += TOKENIZER * file_bytes(source, "tokenizer.json")
     return Memory(
         process=process, weights=weights, evaluation=evaluation_bytes(model, maker, task, shape, source.config),
-        loading=file_bytes(source) or own if device == "cpu" else weights, disk=MOMENTS * parts["optimizer"],
+        loading=weights if saved or device != "cpu" else file_bytes(source) or own, disk=MOMENTS * parts["optimizer"],
         scratch=scratch_bytes(shape, device, parts["activations"] + parts["logits"]), device=device, **parts,
     )  # fmt: skip
+
+
+def is_deep(source: Source, strategy: Strategy) -> bool:
+    """Whether tracing a few of its blocks tells all: many like ones, of which the strategy treats each alike."""
+    config = source.config
+    alike = len(set(getattr(config, "layer_types", None) or "1")) == 1 and not config.is_encoder_decoder
+    chosen = getattr(strategy, "rank_pattern", None)
+    return alike and strategy.kind in EVEN and not chosen and getattr(config, "num_hidden_layers", 0) > DEEP
+
+
+def shallow(source: Source, blocks: int) -> Source:
+    """The same model with fewer blocks."""
+    from copy import deepcopy
+
+    found, config = replace(source), deepcopy(source.config)
+    config.num_hidden_layers = blocks
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[:blocks]
+    vars(found)["config"] = config  # where cached_property keeps it
+    return found
+
+
+def deeper(less: Memory, more: Memory, blocks: int) -> Memory:
+    """What both say of a model of so many blocks: every cause is linear in them."""
+    lines = {field.name: (getattr(less, field.name), getattr(more, field.name)) for field in fields(Memory)
+             if field.type == "int"}  # fmt: skip
+    numbers = {name: low + (high - low) * (blocks - TRACED[0]) // (TRACED[1] - TRACED[0])
+               for name, (low, high) in lines.items()}  # fmt: skip
+    return replace(less, **numbers)
 
 
 def quicken(model: nn.Module) -> None:
@@ -215,18 +261,14 @@ def evaluation_bytes(model: nn.Module, maker: Any, task: Task, shape: Shape, con
 
 def generation_bytes(task: Task, shape: Shape, config: Any) -> int:
     """Keys and values of the answers that are written at a time, fp32, and the scores of their next words."""
-    from ..decoding import PADDED_TOKENS
-    from ..heads import sizes
+    from ..decoding import cache_bytes, rows_together
 
     if not getattr(task, "score_answers", 0):
         return 0
     own: Any = task
     tokens = max(shape.length - shape.answer, 1) + own.max_new_tokens
-    rows = max(1, min(PADDED_TOKENS // tokens // own.num_beams, own.score_answers)) * own.num_beams
-    model = sizes(config)
-    groups = getattr(config, "num_key_value_heads", None) or model["num_attention_heads"]
-    width = model["token_dim"] * groups // model["num_attention_heads"]
-    return int(FP32 * rows * (2 * model["num_layers"] * tokens * width + config.vocab_size))
+    rows = min(rows_together(config, tokens, own.num_beams), own.score_answers) * own.num_beams
+    return int(rows * (tokens * cache_bytes(config) + FP32 * config.vocab_size))
 
 
 def file_bytes(source: Source, pattern: str = "*.safetensors") -> int:
