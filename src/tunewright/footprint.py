@@ -146,18 +146,21 @@ def applied(model: nn.Module, task: Task, strategy: Strategy) -> nn.Module:
 
 def four_bit_savings(model: nn.Module, strategy: Strategy) -> float:
     """Bytes that a strategy saves by storing the blocks' matrices in NF4; 0 where it does not."""
-    from .heads import encoder_of
-    from .strategies.peft import linear_modules
-
     quantisation: Any = strategy.load_kwargs().get("quantization_config")
     if quantisation is None:
         return 0.0
+    bits = NF4_BITS + SCALE_BITS[bool(quantisation.bnb_4bit_use_double_quant)]
+    return counted([module.weight for module in four_bit_modules(model)]) * (FP32 - bits / 8)
+
+
+def four_bit_modules(model: nn.Module) -> list[Any]:
+    """Those whose matrices are stored in NF4."""
+    from .heads import encoder_of
+    from .strategies.peft import linear_modules
+
     inner = encoder_of(model)
     kept = tuple(inner._keep_in_fp32_modules or ())  # T5's wo
-    names = [name for name in linear_modules(inner) if not name.endswith(kept)]
-    matrices = counted([inner.get_submodule(name).weight for name in names])
-    bits = NF4_BITS + SCALE_BITS[bool(quantisation.bnb_4bit_use_double_quant)]
-    return matrices * (FP32 - bits / 8)
+    return [inner.get_submodule(name) for name in linear_modules(inner) if not name.endswith(kept)]
 
 
 def head_parameters(model: Any) -> list[Any]:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
-from ..footprint import ENDLESS, FP32, MOMENTS, applied, counted, four_bit_savings
+from ..footprint import ENDLESS, FP32, MOMENTS, applied, counted, four_bit_modules, four_bit_savings
 from ..layers import layer_map
 from ..models import Source, checkpoint_gradients
 from ..strategies.base import Strategy
@@ -107,12 +107,16 @@ def predict_memory(
     if reason:
         raise ConfigError(reason, where="strategy.kind")
     if is_deep(source, strategy):
-        less, more = (
-            predict_memory(shallow(source, count), task, strategy, shape, device, process) for count in TRACED
-        )
-        return deeper(less, more, source.config.num_hidden_layers)
+        silent = task.model_copy(update={"score_answers": 0}) if getattr(task, "score_answers", 0) else task
+        others = (silent, strategy, shape, device, process)
+        less, more = (predict_memory(shallow(source, count), *others) for count in TRACED)
+        found = deeper(less, more, source.config.num_hidden_layers)
+        return replace(found, evaluation=max(found.evaluation, generation_bytes(task, shape, source.config)))
     plain = packed_as_proven(task.build(source), task)
     saved, own = four_bit_savings(plain, strategy), bytes_of(plain)
+    if saved and shape.precision != "fp32":
+        spread_in_half(plain)
+        saved -= own - bytes_of(plain)
     if shape.gradient_checkpointing:
         checkpoint_gradients(plain)
     model = applied(plain, task, strategy)
@@ -141,6 +145,14 @@ def predict_memory(
         loading=weights if saved or device != "cpu" else file_bytes(source) or own, disk=MOMENTS * parts["optimizer"],
         scratch=scratch_bytes(shape, device, parts["activations"] + parts["logits"]), device=device, **parts,
     )  # fmt: skip
+
+
+def spread_in_half(model: nn.Module) -> None:
+    """Matrices of four bits are spread out in the precision of the pass: autocast has nothing to cast and to keep."""
+    import torch
+
+    for module in four_bit_modules(model):
+        module.weight = torch.nn.Parameter(module.weight.to(torch.bfloat16), requires_grad=False)
 
 
 def is_deep(source: Source, strategy: Strategy) -> bool:
