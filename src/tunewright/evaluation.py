@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +25,13 @@ def outputs_of(
     device: Any,
     accelerator: Any = None,
     progress: Progress | None = None,
+    serving: Callable[[Batch], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
 ) -> list[Any]:
     """The raw output of every row, in the order of the rows.
 
     Args:
         accelerator: shares the batches out among its processes; every process gets all outputs.
+        serving: what a batch is answered within; see training.prefix.
     """
     import torch
 
@@ -39,7 +42,7 @@ def outputs_of(
 
     def answers(rows: Rows) -> list[Any]:
         batch = collate([encoded.features[row] for row in rows]).to(device)
-        with torch.no_grad():
+        with torch.no_grad(), serving(batch):
             return task.predict(model, batch)
 
     for rows, outputs in halving(by_length(sizes, BATCH_TOKENS)[process::processes], answers):

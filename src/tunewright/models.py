@@ -324,4 +324,5 @@ def checkpoint_gradients(model: Any) -> None:
     """Recomputes activations in the backward pass: less memory, a third more time."""
     inner = getattr(model, "encoder", model)
     inner = inner if hasattr(inner, "gradient_checkpointing_enable") else model
-    inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    renamed = getattr(inner, "activation_checkpointing_enable", None)  # the older name warns where there is a newer
+    (renamed or inner.gradient_checkpointing_enable)({"use_reentrant": False})

@@ -139,7 +139,8 @@ def balanced(config: RunConfig, task: Task, intake: Intake) -> Task:
 
 def changed(section: Any) -> set[str]:
     """The fields of a section that differ from their defaults."""
-    return {name for name, field in type(section).model_fields.items() if getattr(section, name) != field.default}
+    fields = type(section).model_fields.items()
+    return {name for name, field in fields if getattr(section, name) != field.get_default(call_default_factory=True)}
 
 
 def resolve_training(config: RunConfig, task: Task, scale: Scale, train: Encoded) -> Any:

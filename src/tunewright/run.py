@@ -36,7 +36,6 @@ from .training.head import Split as HeadSplit
 from .training.head import answers, fit_head
 from .training.loop import Data, Plan, fit, load_weights
 from .training.precision import use_fast_kernels
-from .training.prefix import PrefixCache
 from .training.progress import Listener
 from .training.reference import with_reference
 from .training.state import State, best_evaluation, better
@@ -85,7 +84,8 @@ def train(
         Interrupted: by a signal, after a checkpoint.
         Paused: where `pause` said so.
     """
-    listener, started, shared = listener or Listener(), time.perf_counter(), shared or Shared()
+    listener, started, repeated = listener or Listener(), time.perf_counter(), shared is not None
+    shared = shared or Shared()
     run = Path(config.out) if config.out else default_out(config.data.train, config.strategy.kind, resume)
     accelerator = make_accelerator()
     with only_one_process(accelerator, run, resume, overwrite):
@@ -110,7 +110,7 @@ def train(
         config = with_precision(config, precision, solves)
         session = Session(
             config, run, intake, source, task, tokenizer, encoded, accelerator, precision, listener, started, checked,
-            sized=sized, pause=pause,
+            sized=sized, pause=pause, repeated=repeated,
         )  # fmt: skip
         prepare_rate(session, unsure, resume)
         return carry_out(session, resume, allow_missing)
@@ -257,7 +257,7 @@ def train_loop(
         evaluate=partial(validate, session, model, state) if "validation" in session.encoded else None,
         callbacks=callbacks_of(session, plan),
         state=state,
-        cache=prefix_cache(session) if session.strategy.frozen_bottom and not session.task.packs else None,
+        cache=session.prefix_cache(),
     )
     restore_best(session, groups, checkpoints, found)
     return found
@@ -267,17 +267,6 @@ def classes(session: Session) -> list[int] | None:
     """Of the training rows, where every epoch draws them evenly."""
     task: Any = session.task
     return task.classes(session.rows("train")) if session.config.training.balance == "sampling" else None
-
-
-def prefix_cache(session: Session) -> PrefixCache:
-    """Where the hidden states below the trainable blocks are kept."""
-    kernels = session.config.training.kernels
-    origin = origin_of(session.source, precision=session.precision.name, kernels=kernels)
-    show = partial(session.listener.progress, "frozen blocks") if session.is_main else None
-    return PrefixCache(
-        session.encoded["train"], session.collate, session.accelerator.device, origin, session.precision.autocast, show,
-        session.listener.note, session.config.training.prefix_cache,
-    )  # fmt: skip
 
 
 def validate(session: Session, model: nn.Module, state: State) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,13 @@ from .directory import CHECKPOINTS
 from .evaluation import outputs_of
 from .files import digest
 from .intake import Intake
+from .layers import frozen_blocks
 from .strategies.base import Strategy
 from .tasks.base import Encoded, Row, Task
 from .training import precision as arithmetic
 from .training.checkpoint import Checkpoints, continue_run, start_run
+from .training.features import origin_of
+from .training.prefix import Cached, PrefixCache
 from .training.progress import Listener
 from .training.state import State
 
@@ -49,6 +53,8 @@ class Session:
     pause: Callable[[State], bool] | None = None  # as in training.loop.Loop
     ranging: bool = False  # whether a range test is still to choose the learning rate
     range_test: dict[str, Any] | None = None  # what it found
+    repeated: bool = False  # whether more runs of this process will ask for the same hidden states
+    served: dict[Any, Any] = field(default_factory=dict)  # hidden states of splits that are evaluated
 
     @property
     def strategy(self) -> Strategy:
@@ -83,9 +89,37 @@ class Session:
     def outputs(self, model: nn.Module, split: str, task: Task | None = None) -> list[Any]:
         """Raw outputs of a split, in fp32, from every process's share."""
         show = partial(self.listener.progress, f"evaluating {split}") if self.is_main else None
+        cached = self.hidden_states(model, split)
         return outputs_of(
-            model, task or self.task, self.encoded[split], self.collate, self.accelerator.device, self.accelerator, show
-        )
+            model, task or self.task, self.encoded[split], self.collate, self.accelerator.device, self.accelerator,
+            show, cached.serving if cached else contextlib.nullcontext,
+        )  # fmt: skip
+
+    def hidden_states(self, model: nn.Module, split: str) -> Cached | None:
+        """fp32, of a split that is evaluated, where blocks are frozen and more than one evaluation will ask."""
+        if (cache := self.prefix_cache(split)) is None or not self.task.new_head:
+            return None
+        key = split, frozen_blocks(model)
+        if key not in self.served:
+            passes = float(self.config.training.epochs) if split == "validation" else 1.0
+            self.served[key] = cache.get(model, passes, self.is_main, self.accelerator.wait_for_everyone)
+        found: Cached | None = self.served[key]
+        return found
+
+    def prefix_cache(self, split: str = "train") -> PrefixCache | None:
+        """Where a split's hidden states below the trainable blocks are kept: in training's precision, or in fp32."""
+        if not self.strategy.frozen_bottom or self.task.packs:
+            return None
+        config, trains = self.config.training, split == "train"
+        name, autocast = (self.precision.name, self.precision.autocast) if trains else ("fp32", contextlib.nullcontext)
+        origin = origin_of(self.source, precision=name, kernels=config.kernels)
+        show = partial(self.listener.progress, "frozen blocks") if self.is_main else None
+        note = self.listener.note if trains else lambda text: self.listener.note(f"{split}: {text}")
+        least, folder = 1.0 if self.repeated else 2.0, "prefix" if trains else "evaluated"
+        return PrefixCache(
+            self.encoded[split], self.collate, self.accelerator.device, origin, autocast, show, note,
+            config.prefix_cache, least, folder,
+        )  # fmt: skip
 
 
 def tell(session: Session) -> None:

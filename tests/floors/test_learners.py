@@ -7,10 +7,11 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
+from tunewright.data import probe
 from tunewright.data.row import Row
 from tunewright.data.words import row_of_tokens
 from tunewright.floors.base import Reading
-from tunewright.floors.classes import Linear
+from tunewright.floors.classes import Linear, root
 from tunewright.floors.passages import Windows, stretches
 from tunewright.floors.tags import Chains, Dictionary, Tagger
 from tunewright.floors.terms import Terms
@@ -143,3 +144,19 @@ def test_a_question_without_a_context_has_no_stretch():
     outputs = learner.outputs([Row(1, ("Where?", "")), Row(2, ("Where?", "...")), rows[0]])
     assert [len(output) for output in outputs[:2]] == [1, 1]
     assert task.decode(outputs[2], rows[0]).text
+
+
+def test_the_strength_is_chosen_from_products_of_rows_as_from_the_terms():
+    from scipy.sparse import csr_matrix
+
+    draw = np.random.default_rng(0)
+    targets = draw.integers(0, 3, 90)
+    values = np.where(draw.random((90, 400)) < 0.05, draw.random((90, 400)), 0) + 2 * np.eye(400)[targets * 7]
+    values[40:50], values[60] = values[0], 0  # rows that are equal, and one without a term
+    inputs = csr_matrix(values.astype(np.float32))
+    small = root(inputs)
+    assert small.shape == (90, 90)
+    assert np.abs((small @ small.T - inputs @ inputs.T).toarray()).max() < 1e-4
+    assert probe.choose(small, targets, 3) == probe.choose(inputs, targets, 3)
+    found = [probe.solve(each, targets, 3, 0.01)[0].probabilities(each) for each in (small, inputs)]
+    assert np.abs(found[0] - found[1]).max() < 0.01

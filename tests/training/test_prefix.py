@@ -344,3 +344,56 @@ def test_half_written_values_are_not_taken_for_whole_ones(tmp_path):
     assert prefix.opened(tmp_path / "a.npy", 5) is not None
     assert prefix.opened(tmp_path / "a.npy", 6) is None
     assert prefix.opened(tmp_path / "b.npy", 5) is None
+
+
+def test_states_of_more_blocks_go_on_from_those_of_fewer(tiny, monkeypatch):  # N7
+    def deeper() -> np.ndarray:
+        model, cache, _ = parts(tiny, SequenceClassification(labels=("a", "b"), pooling="model"), labelled())
+        model.bert.encoder.layer[1].requires_grad_(False)
+        return np.array(got(model, cache).values)
+
+    plain = deeper()
+    (path,) = files()
+    path.unlink()
+    model, cache, _ = parts(tiny, SequenceClassification(labels=("a", "b"), pooling="model"), labelled())
+    got(model, cache)
+    ran = []
+    served = prefix.Cached.serving
+    monkeypatch.setattr(prefix.Cached, "serving", lambda self, batch: ran.append(1) or served(self, batch))
+    assert float(np.abs(deeper() - plain).max()) < 1e-6
+    assert ran
+    assert len(files()) == 2
+
+
+def evaluated() -> list:
+    return sorted((cache_folder() / "evaluated").glob("*"))
+
+
+@pytest.mark.parametrize("strategy", [{"kind": "freeze", "blocks": 1}, {"kind": "gradual_unfreezing", "at": [2]}])
+def test_scores_from_cached_states_are_those_of_the_whole_model(small, strategy):  # N7
+    from tunewright.sharing import Shared
+
+    plain = train(load(small("plain", strategy, prefix_cache=False))).metrics
+    assert not evaluated()
+    for name in ("lone", "shared", "again"):
+        shared = Shared() if name != "lone" else None
+        run = train(load(small(name, strategy)), shared=shared).metrics
+        assert run["validation"]["loss"] == pytest.approx(plain["validation"]["loss"], abs=1e-5)
+        assert run["validation"]["accuracy"] == plain["validation"]["accuracy"]
+        assert evaluated()
+
+
+def test_hidden_states_of_evaluation_are_fp32_and_other_tokens_models_or_depths_never_hit(small, tmp_path):  # N7
+    runs = [
+        small("first", "freeze", precision="bf16"),
+        small("same", "freeze", precision="fp32"),
+        small("blocks", {"kind": "freeze", "blocks": 2}),
+        small("model", "freeze") | {"model": str(make_model(tmp_path / "other", "roberta"))},
+        small("length", "freeze"),
+    ]
+    runs[4]["data"] = runs[4]["data"] | {"max_length": 6}
+    counts = []
+    for raw in runs:
+        heard(raw)
+        counts.append(len(evaluated()))
+    assert counts == [1, 1, 2, 3, 4]

@@ -12,7 +12,7 @@ from ..files import read_json
 from ..predict import Predictor
 from ..tasks.base import Row
 
-ROWS = 64  # at most, of the split that is scored
+ROWS = 32  # at most, of the split that is scored
 SECONDS = 2.0  # at most, for either way of asking
 REPEATS = 3
 

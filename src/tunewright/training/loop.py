@@ -168,10 +168,10 @@ class Loop:
 
     def step(self) -> None:
         """One optimizer step."""
-        self.enter_phase()
-        self.wrapped.train()
-        if self.cache is not None:
-            rest(self.model)
+        if self.enter_phase() or not self.model.training:  # after an evaluation; to ask 100 modules takes 10 ms
+            self.wrapped.train()
+            if self.cache is not None:
+                rest(self.model)
         plan = self.plan
         factor = optim.schedule_factor(self.state.step, plan.total_steps, plan.warmup, plan.schedule)
         warm = optim.warmup_steps(plan.total_steps, plan.warmup)
@@ -186,12 +186,12 @@ class Loop:
         self.state.step += 1
         self.log(loss, parts, norm, rates, batches, time.perf_counter() - started)
 
-    def enter_phase(self) -> None:
-        """Lets train what may train at this step: a pure function of the step, so that a resume needs nothing (R12)."""
+    def enter_phase(self) -> bool:
+        """Lets train what may at this step, by which alone a resume knows it (R12); whether that has changed."""
         starts = sorted({group.start for group in self.groups})
         phase = max((start for start in starts if start <= self.state.step), default=0)
         if phase == self.phase:
-            return
+            return False
         self.phase = phase
         self.model.requires_grad_(False)
         for group in self.groups:
@@ -201,6 +201,7 @@ class Loop:
         self.fill_cache((end - phase) / self.plan.steps_per_epoch)
         self.accelerator.free_memory()  # DDP knows only what required gradients when it was made
         self.wrapped = self.accelerator.prepare(self.model)
+        return True
 
     def fill_cache(self, passes: float) -> None:
         """Runs the frozen bottom once for the coming passes, where that pays."""

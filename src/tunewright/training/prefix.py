@@ -120,6 +120,8 @@ class PrefixCache:
         origin: what the hidden states depend on besides the tokens: model, tokenizer, arithmetic.
         autocast: the run's precision, as the uncached blocks would have it.
         wanted: False computes the frozen blocks in each pass.
+        least: passes over the data from which it pays.
+        folder: in the cache folder.
     """
 
     encoded: Encoded
@@ -130,11 +132,13 @@ class PrefixCache:
     progress: Progress | None = None
     note: Callable[[str], None] = print
     wanted: bool = True
+    least: float = 2.0
+    folder: str = "prefix"
 
     def get(self, model: nn.Module, passes: float, main: bool, wait: Callable[[], None]) -> Cached | None:
         """The hidden states for the coming passes over the data; None where there is nothing to gain or no room."""
         count = frozen_blocks(model)
-        if not self.wanted or count == 0 or passes < 2:
+        if not self.wanted or count == 0 or passes < self.least:
             return None
         bottom = Bottom(model, count)
         sizes = np.array([item.num_tokens for item in self.encoded.features])
@@ -143,9 +147,15 @@ class PrefixCache:
         if not self.can_skip(bottom):
             return None
         tokens = hashlib.sha256(b"".join(keys_of(self.encoded))).hexdigest()
-        path = cache_folder() / "prefix" / f"{digest({**self.origin, 'blocks': count, 'tokens': tokens})}.npy"
+
+        def path_of(blocks: int) -> Path:
+            return cache_folder() / self.folder / f"{digest({**self.origin, 'blocks': blocks, 'tokens': tokens})}.npy"
+
+        path = path_of(count)
         if main:
-            self.fill(bottom, path, starts)
+            known = ((blocks, opened(path_of(blocks), int(starts[-1]))) for blocks in range(count - 1, 0, -1))
+            below = (Cached(Bottom(model, blocks), found, starts) for blocks, found in known if found is not None)
+            self.fill(bottom, path, starts, below)
         wait()
         values = opened(path, int(starts[-1]))
         return Cached(bottom, values, starts) if values is not None else None
@@ -162,8 +172,12 @@ class PrefixCache:
                 skipped = first_tensor(bottom.model(**batch.inputs))
         return bool((whole - skipped).abs().max() <= TOLERANCE * whole.abs().max())
 
-    def fill(self, bottom: Bottom, path: Path, starts: NDArray[np.int64]) -> None:
-        """Computes the file unless it is there; without room for it the run goes on uncached."""
+    def fill(self, bottom: Bottom, path: Path, starts: NDArray[np.int64], below: Iterator[Cached] = iter(())) -> None:
+        """Computes the file unless it is there; without room for it the run goes on uncached.
+
+        Args:
+            below: what is known of fewer blocks, to go on from.
+        """
         states = f"hidden states of the {bottom.count} frozen blocks"
         if opened(path, int(starts[-1])) is not None:
             self.note(f"{states}: cached")
@@ -171,7 +185,8 @@ class PrefixCache:
         try:
             with replacing(path) as beside:
                 values = self.made(bottom, beside, int(starts[-1]))
-                self.compute(bottom, values, starts)
+                start = next((states for states in below if self.can_skip(states.bottom)), None)
+                self.compute(bottom, values, starts, start)
                 values.flush()
             self.note(f"{states}: computed once")
         except OSError as error:
@@ -187,13 +202,16 @@ class PrefixCache:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         return values
 
-    def compute(self, bottom: Bottom, values: NDArray[np.float32], starts: NDArray[np.int64]) -> None:
+    def compute(
+        self, bottom: Bottom, values: NDArray[np.float32], starts: NDArray[np.int64], below: Cached | None = None
+    ) -> None:
         import torch
 
         features, done = self.encoded.features, 0
         for rows in by_length([item.num_tokens for item in features], BATCH_TOKENS):
             batch = self.collate([features[row] for row in rows]).to(self.device)
-            with torch.no_grad(), self.autocast(self.device):
+            known = below.serving(batch) if below else contextlib.nullcontext()
+            with torch.no_grad(), self.autocast(self.device), known:
                 hidden = bottom.hidden(batch.inputs).float().cpu().numpy()
             window = 0
             for item in batch.features:
