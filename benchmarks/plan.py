@@ -154,6 +154,7 @@ def settings_of(chosen: Combination, work: Path) -> dict[str, Any]:
         for name, count in (("train", 3 * int(training["batch_size"])), ("validation", VALIDATION))
     )
     data = {"train": train, "validation": validation, "max_length": chosen.length, "check_seconds": 0}
+    training = {} if chosen.strategy == "feature_extraction" else training  # which is solved for
     return {"model": model, "task": task, "strategy": chosen.strategy, "training": training, "data": data,
             "out": str(work / "run")}  # fmt: skip
 
@@ -248,14 +249,16 @@ def learned(task: Any) -> Iterator[tuple[str, Any]]:
 
 def shape_of(config: RunConfig, rows: int, length: int) -> Any:
     from tunewright.planner.shape import Shape
+    from tunewright.training.features import BATCH_TOKENS
 
-    training = config.training
+    training, batch_size = config.training, config.training.batch_size
+    solves = batch_size == "auto"
     return Shape(
-        rows, length, answer=length - 12 if not config.task.new_head else 0,
+        max(1, BATCH_TOKENS // length) if solves else rows, length, answer=length - 12 if not config.task.new_head else 0,
         pack_tokens=int(training.micro_batch_tokens or 0) if config.task.packs else None,  # type: ignore[arg-type]
         gradient_checkpointing=training.gradient_checkpointing, precision=training.precision, kernels=training.kernels,
-        accumulates=training.batch_size != rows, evaluation_length=length, evaluation_rows=VALIDATION,
-        words=min(3 * int(training.batch_size) * length, len(words_of(config.model))),
+        accumulates=not solves and batch_size != rows, evaluation_length=length, evaluation_rows=VALIDATION,
+        words=min(3 * (rows if solves else int(batch_size)) * length, len(words_of(config.model))),
     )  # fmt: skip
 
 
