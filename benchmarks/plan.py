@@ -254,7 +254,8 @@ def shape_of(config: RunConfig, rows: int, length: int) -> Any:
     training, batch_size = config.training, config.training.batch_size
     solves = batch_size == "auto"
     return Shape(
-        max(1, BATCH_TOKENS // length) if solves else rows, length, answer=length - 12 if not config.task.new_head else 0,
+        max(1, BATCH_TOKENS // length) if solves else rows, length,
+        answer=0 if config.task.new_head else length - 12,
         pack_tokens=int(training.micro_batch_tokens or 0) if config.task.packs else None,  # type: ignore[arg-type]
         gradient_checkpointing=training.gradient_checkpointing, precision=training.precision, kernels=training.kernels,
         accumulates=not solves and batch_size != rows, evaluation_length=length, evaluation_rows=VALIDATION,

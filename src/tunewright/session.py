@@ -101,7 +101,7 @@ class Session:
             return None
         key = split, frozen_blocks(model)
         if key not in self.served:
-            passes = float(self.config.training.epochs) if split == "validation" else 1.0
+            passes = 2.0 if self.repeated else float(self.config.training.epochs) if split == "validation" else 1.0
             self.served[key] = cache.get(model, passes, self.is_main, self.accelerator.wait_for_everyone)
         found: Cached | None = self.served[key]
         return found
@@ -115,10 +115,10 @@ class Session:
         origin = origin_of(self.source, precision=name, kernels=config.kernels)
         show = partial(self.listener.progress, "frozen blocks") if self.is_main else None
         note = self.listener.note if trains else lambda text: self.listener.note(f"{split}: {text}")
-        least, folder = 1.0 if self.repeated else 2.0, "prefix" if trains else "evaluated"
+        folder = "prefix" if trains else "evaluated"
         return PrefixCache(
             self.encoded[split], self.collate, self.accelerator.device, origin, autocast, show, note,
-            config.prefix_cache, least, folder,
+            config.prefix_cache, folder,
         )  # fmt: skip
 
 

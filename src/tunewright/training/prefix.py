@@ -120,7 +120,6 @@ class PrefixCache:
         origin: what the hidden states depend on besides the tokens: model, tokenizer, arithmetic.
         autocast: the run's precision, as the uncached blocks would have it.
         wanted: False computes the frozen blocks in each pass.
-        least: passes over the data from which it pays.
         folder: in the cache folder.
     """
 
@@ -132,13 +131,12 @@ class PrefixCache:
     progress: Progress | None = None
     note: Callable[[str], None] = print
     wanted: bool = True
-    least: float = 2.0
     folder: str = "prefix"
 
     def get(self, model: nn.Module, passes: float, main: bool, wait: Callable[[], None]) -> Cached | None:
         """The hidden states for the coming passes over the data; None where there is nothing to gain or no room."""
         count = frozen_blocks(model)
-        if not self.wanted or count == 0 or passes < self.least:
+        if not self.wanted or count == 0 or passes < 2:
             return None
         bottom = Bottom(model, count)
         sizes = np.array([item.num_tokens for item in self.encoded.features])
