@@ -182,12 +182,12 @@ def test_what_is_traced_is_what_real_tensors_take(strategy: str, precision: str,
     assert found.gradients + found.activations + found.logits == peak
 
 
-def test_a_prediction_is_corrected_by_what_was_measured(config_alone: Path) -> None:
+def test_a_prediction_is_corrected_half_the_way_to_what_was_measured(config_alone: Path) -> None:
     memory = predicted(config_alone)
-    grown = round(1.1 * (memory.peak - memory.process))
+    grown = round(1.2 * (memory.peak - memory.process))
     found = corrected(memory, Probe(SHAPE, grown, 0.1, SHAPE.tokens))
     assert found.measured
-    assert found.peak == pytest.approx(memory.process + grown, abs=2)
+    assert found.peak == pytest.approx((memory.peak + memory.process + grown) / 2, abs=2)
     larger = predicted(config_alone, shape=replace(SHAPE, micro_batch_size=64))
     scaled = corrected(larger, Probe(SHAPE, grown, 0.1, SHAPE.tokens), like=memory)
     assert scaled.peak - scaled.process == pytest.approx(1.1 * (larger.peak - larger.process), abs=2)
