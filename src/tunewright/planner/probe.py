@@ -78,8 +78,8 @@ def smaller(shape: Shape, share: float) -> Shape:
 def corrected(memory: Memory, found: Probe, like: Memory | None = None) -> Memory:
     """The prediction, half the way to what was measured; the difference grows with all that a run adds to the process.
 
-    A probe holds a little that a run does not (over 31 runs it was up to 29 % above), a configuration misses what libraries
-    take (up to 29 % below): the middle was within 7 % of each (docs/plan.md).
+    A probe holds a little that a run does not (of 31 runs it was up to 29 % above), a configuration misses what
+    libraries take (up to 29 % below); the middle was within 7 % of each (docs/plan.md).
 
     Args:
         like: the prediction for the probe's own shape, where that is another than the run's.
