@@ -196,7 +196,7 @@ def bert(tmp_path):
 
 def test_reviews_and_four_gpus_on_the_command_line(call, tmp_path, bert):
     data = reviews(tmp_path / "reviews.csv", 100_000)
-    found = call(data, "--model", bert, "--gpu", "4x80GB", "--seconds", "1")
+    found = call(data, "--model", bert, "--gpu", "4x80GB", "--seconds", "0")
     assert (found["fine_tune"]["answer"], found["strategy"]["kind"]) == ("yes", "full")
     assert found["strategy"]["rule"] == "a-hundred-thousand-rows"
     assert found["facts"]["rows"] == 100_000
@@ -218,6 +218,6 @@ def test_seven_billion_parameters_on_the_command_line(call, tmp_path):
 
 
 def test_abundant_rows_and_a_gpu_on_the_command_line(call, tmp_path, bert):
-    found = call(reviews(tmp_path / "reviews.csv", 25_000), "--model", bert, "--gpu", "1x24GB", "--seconds", "1")
+    found = call(reviews(tmp_path / "reviews.csv", 25_000), "--model", bert, "--gpu", "1x24GB", "--seconds", "0")
     assert found["strategy"]["kind"] == "full"
     assert found["strategy"]["rule"] == "abundant-rows"

@@ -37,7 +37,7 @@ Gpu = Annotated[str | None, typer.Option(help="its GPUs: 1x24GB, 4x80GB, 4xA100;
 Need = Annotated[str, typer.Option(help="latency, quality, many-tasks, freshness or format: what matters most")]
 Known = Annotated[list[str] | None, typer.Option("--fact", help="name=value, known better than it can be measured")]
 Pairs = Annotated[str | None, typer.Option("--preferences", help="a file of preference pairs beside the data")]
-Seconds = Annotated[float, typer.Option(min=1, help="for looking at the data")]
+Seconds = Annotated[float, typer.Option(min=0, help="for looking at the data; 0: only what takes none")]
 Probe = Annotated[bool, typer.Option("--probe", help="evidence: a learning curve and a short run of the two best")]
 AsJson = Annotated[bool, typer.Option("--json", help="the advice as one JSON object on standard output")]
 
