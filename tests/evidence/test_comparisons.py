@@ -98,3 +98,14 @@ def test_rows_needed_give_the_power_they_promise():
     more, seeds = needed(wanted, wanted, 2 * wanted, 200, 6 * wanted)
     assert (more, seeds) == (400, 12)
     assert needed(0.0, 0.1, 0.0, 200, 0.0) == (None, None)
+
+
+def test_a_solved_head_has_no_seeds_to_be_unsure_of():
+    generator = np.random.default_rng(3)
+    rights = {"full": [generator.random(400) < share for share in (0.86, 0.9, 0.94)], "head": [first(352)]}
+    scorers = {name: [by_mean({"accuracy": one}) for one in each] for name, each in rights.items()}
+    unsure, doubted = judged(scorers, "accuracy", True, {}, 0)
+    found, verdict = judged(scorers, "accuracy", True, {}, 0, seedless=["head"])
+    assert any("One seed only for head" in line for line in doubted["advice"])
+    assert not any("One seed only" in line for line in verdict["advice"])
+    assert found["head"]["versus_best"]["p"] < unsure["head"]["versus_best"]["p"]

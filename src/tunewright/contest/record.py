@@ -112,6 +112,7 @@ def entry(
     costs = {name: known[name] for name in ("artefact_bytes", "milliseconds_per_row") if known.get(name)}
     told: dict[str, Any] = {"name": contestant.name, "kind": contestant.kind, "strategy": contestant.strategy}
     told |= {"model": contestant.model, "data": contestant.data, "settings": list(contestant.settings)}
+    told["seedless"] = contestant.seedless
     return {**told, "runs": runs, **none, **costs, "notes": list(known.get("notes", ()))}
 
 
@@ -148,9 +149,17 @@ def judge(found: dict[str, Any], folder: Path) -> None:
         return
     prices = {name: float(item["fit_seconds"]) for name, item in ended.items()}
     floors = [name for name, item in ended.items() if item["kind"] == "floor"]
+    seedless = [name for name, item in ended.items() if item["seedless"]]
     left = {item["name"]: str(item["runs"][0]["reason"]) for item in found["contestants"] if item["name"] not in ended}
     evidence, verdict = compared(
-        lines, metric["name"], metric["higher_is_better"], prices, found["seeds"][0], floors=floors, unfinished=left
+        lines,
+        metric["name"],
+        metric["higher_is_better"],
+        prices,
+        found["seeds"][0],
+        floors=floors,
+        unfinished=left,
+        seedless=seedless,
     )
     for name, told in evidence.items():
         ended[name] |= told

@@ -19,6 +19,7 @@ Lines = Sequence[dict[str, Any]]
 def compared(
     lines: Mapping[str, Sequence[Lines]], metric: str, higher_is_better: bool, costs: Mapping[str, float],
     seed: int = 0, *, floors: Collection[str] = (), unfinished: Mapping[str, str] | None = None,
+    seedless: Collection[str] = (),
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any] | None]:  # fmt: skip
     """Scores with intervals, each contestant's test against the best, and the verdict.
 
@@ -27,6 +28,7 @@ def compared(
         costs: seconds; the least decides among those that are not detectably worse than the best.
         seed: of the resampling.
         floors: contestants that nothing is fine-tuned for; no seed changes them.
+        seedless: other contestants that no seed changes.
         unfinished: why contestants were stopped or failed; they win only where nobody finished.
 
     Returns:
@@ -40,7 +42,8 @@ def compared(
     usable: dict[str, list[Scorer]] = {
         name: [one for one in each if one] for name, each in scorers.items() if each and usable_for(each, metric)
     }
-    return judged(usable, metric, higher_is_better, costs, seed, floors, unfinished or {}, set(lines) - set(usable))
+    unscored = set(lines) - set(usable)
+    return judged(usable, metric, higher_is_better, costs, seed, floors, unfinished or {}, unscored, seedless)
 
 
 def usable_for(each: Sequence[Scorer | None], metric: str) -> bool:
@@ -52,7 +55,7 @@ def usable_for(each: Sequence[Scorer | None], metric: str) -> bool:
 def judged(
     scorers: Mapping[str, Sequence[Scorer]], metric: str, higher_is_better: bool, costs: Mapping[str, float],
     seed: int = 0, floors: Collection[str] = (), unfinished: Mapping[str, str] | None = None,
-    unscored: Collection[str] = (),
+    unscored: Collection[str] = (), seedless: Collection[str] = (),
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any] | None]:  # fmt: skip
     """The same from scorers. unscored: contestants without a score, to be named."""
     if not scorers:
@@ -60,7 +63,8 @@ def judged(
     if len({one.table.shape[0] for each in scorers.values() for one in each}) > 1:
         raise ValueError("contestants predicted different numbers of rows")
     names, sign = list(scorers), 1 if higher_is_better else -1
-    raw = measure(scorers, metric, floors, seed)
+    fixed = {*floors, *seedless}
+    raw = measure(scorers, metric, fixed, seed)
     found, rows, stopped = (
         replace(raw, means=sign * raw.means, rows=sign * raw.rows),
         raw.rows.shape[1],
@@ -82,7 +86,7 @@ def judged(
     told = {name: contestants[name]["versus_best"] for name in order}
     equals = [name for name in order if name in racing and (name == best or not told[name]["detectable"])]
     winner = min(equals, key=lambda name: (price(name), order.index(name)))
-    alone = {name for name in names if len(scorers[name]) == 1} - set(floors)
+    alone = {name for name in names if len(scorers[name]) == 1} - fixed
     said = Facts(metric, rows, contestants, order, best, winner, equals, costs, floors, stopped, alone, unscored)
     verdict = {"best": best, "winner": winner, "detectable": len(names) > 1 and len(equals) == 1, "equals": equals,
                "sentence": sentence(said), "advice": advice(said)}  # fmt: skip
