@@ -203,16 +203,25 @@ def agree(out: Path, wanted: dict[str, Any]) -> bool:
     path, known = out / RECIPE, wanted
     if path.is_file():
         known = parse_yaml(path.read_text(encoding="utf-8"), str(path))
-        was, now_is = ({**flat("", item["config"]), **flat("sha256 of ", item["files"]),
-                        **{f"contestant {name}": value for name, value in item["contestants"].items()},
-                        **{f"seed {seed}": "there" for seed in item["seeds"]}} for item in (known, wanted))  # fmt: skip
-        changed = [f"{key} {'is missing' if key not in now_is else f'was {value!r}, is {now_is[key]!r}'}"
-                   for key, value in was.items() if key not in now_is or now_is[key] != value]  # fmt: skip
-        if changed:
+        if changed := differences(known, wanted):
             fix = "undo the change, or start anew with another --out"
             raise RunDirectoryError("this is not the same comparison: " + "; ".join(changed), where=str(out), fix=fix)
     write_text(path, yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True, width=120))
     return bool(known["budget"] == wanted["budget"])
+
+
+def differences(known: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """What was there and is not, or is another; of contestants what all of them have in common is not told again."""
+    both = known["contestants"].keys() & wanted["contestants"].keys()
+    was, now_is = ({**flat("", item["config"]), **flat("sha256 of ", item["files"]),
+                    **{f"seed {seed}": "there" for seed in item["seeds"]},
+                    **{f"contestant {name}": "there" for name in item["contestants"]},
+                    **{key: value for name in sorted(both)
+                       for key, value in flat(f"contestant {name} ", item["contestants"][name]).items()}}
+                   for item in (known, wanted))  # fmt: skip
+    other = [key for key, value in was.items() if key not in now_is or now_is[key] != value]
+    told = [key for key in other if not key.startswith("contestant ") or key.rpartition(" ")[2] not in other]
+    return [f"{key} {f'was {was[key]!r}, is {now_is[key]!r}' if key in now_is else 'is missing'}" for key in told]
 
 
 def flat(path: str, value: Any) -> dict[str, Any]:
