@@ -80,11 +80,26 @@ def over_seeds(
     freedoms = np.where(still, 0, number - 1)
     if not freedoms.any():
         return np.zeros(len(values)), np.zeros(len(values)), 1.0
-    shared = max(0.0, float(freedoms @ (found - of_rows)) / freedoms.sum())
-    known = float(freedoms @ found)
-    freedom = known**2 / float(freedoms @ found**2) if known > 0 else 1.0
-    seeds, observed = np.maximum(found - of_rows, shared), np.maximum(found, known / freedoms.sum())
+    usual, freedom = usual_variance(found, freedoms)
+    shared = max(0.0, usual - float(np.mean(of_rows[freedoms > 0])))
+    seeds, observed = np.maximum(found - of_rows, shared), np.maximum(found, usual)
     return np.where(still, 0.0, seeds) / number, np.where(still, 0.0, observed) / number, freedom
+
+
+def usual_variance(found: Floats, freedoms: Any) -> tuple[float, float]:
+    """What a contestant's variance over seeds is at least taken to be, and its degrees of freedom.
+
+    Of three or more their median: with their mean one restless contestant (LoRA at 0.024 beside 0.005, banking77) hides
+    the others' differences; made-up ones like it were found in 74 instead of 34 %, with no more false alarms. A
+    contestant's own variance, of few seeds, is too small too often (12 % false alarms of eight contestants).
+    """
+    from scipy.stats import chi2
+
+    known = freedoms > 0
+    if known.sum() < 3:
+        return float(freedoms @ found) / float(freedoms.sum()), float(freedoms.sum())
+    medians = chi2.median(freedoms[known]) / freedoms[known]  # of an estimate whose mean is right
+    return float(np.median(found[known] / medians)), max(1.0, freedoms.sum() / 2)  # a median tells half as much
 
 
 def own_rows(drawn: Floats) -> float:
