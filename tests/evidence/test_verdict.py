@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from tunewright.evidence import compared
+from tunewright.evidence.verdict import judged
+from tunewright.metrics.rows import by_mean
 
 ROWS = 400
 
@@ -141,3 +143,12 @@ def test_more_seeds_than_others_is_no_obstacle():
 def test_different_rows_are_no_comparison():
     with pytest.raises(ValueError, match="different numbers of rows"):
         said({"a": [lines(3, 5)], "b": [lines(3, 6)]})
+
+
+def test_too_few_rows_are_no_reason_not_to_fine_tune():
+    generator = np.random.default_rng(0)
+    runs = {"full": [generator.random(30) < 0.8], "floor": [generator.random(30) < 0.65]}
+    scorers = {name: [by_mean({"accuracy": one}) for one in each] for name, each in runs.items()}
+    _, verdict = judged(scorers, "accuracy", True, {"full": 9.0, "floor": 1.0}, 0, ["floor"])
+    assert verdict["winner"] == "floor"
+    assert verdict["advice"][0].startswith("Whether fine-tuning pays is not known: floor is not detectably worse")

@@ -72,7 +72,11 @@ def measure(scorers: Mapping[str, Sequence[Scorer]], metric: str, fixed: Collect
 def over_seeds(
     values: Sequence[Floats], drawn: Sequence[Floats], fixed: Sequence[bool]
 ) -> tuple[Floats, Floats, float]:
-    """`seeds`, `observed` and `freedom` of contestants, from (S,) scores and (S, R) resamples of each."""
+    """`seeds`, `observed` and `freedom` of contestants, from (S,) scores and (S, R) resamples of each.
+
+    Of a contestant with one seed nothing is known, and nothing is taken from others: of an unfinished comparison, in
+    which one contestant alone has two seeds, that hid differences of 0.3. The advice says that it is unknown.
+    """
     number = np.array([len(each) for each in values])
     found = np.array([np.var(each, ddof=1) if len(each) > 1 else 0.0 for each in values])
     of_rows = np.array([own_rows(each) if len(each) > 1 else 0.0 for each in drawn])
@@ -83,7 +87,7 @@ def over_seeds(
     usual, freedom = usual_variance(found, freedoms)
     shared = max(0.0, usual - float(np.mean(of_rows[freedoms > 0])))
     seeds, observed = np.maximum(found - of_rows, shared), np.maximum(found, usual)
-    return np.where(still, 0.0, seeds) / number, np.where(still, 0.0, observed) / number, freedom
+    return np.where(freedoms, seeds, 0.0) / number, np.where(freedoms, observed, 0.0) / number, freedom
 
 
 def usual_variance(found: Floats, freedoms: Any) -> tuple[float, float]:

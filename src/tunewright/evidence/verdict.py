@@ -13,6 +13,7 @@ from ..metrics.rows import Scorer, scorer
 from .comparisons import measure, pairs_of, versus
 from .intervals import interval
 
+LARGE = 0.05  # of a score: where so much may be had, too few rows or seeds are no reason not to fine-tune
 Lines = Sequence[dict[str, Any]]
 
 
@@ -150,6 +151,8 @@ def of_floors(facts: Facts) -> str | None:
     on = f"as far as {count(facts.rows, 'row')} can tell"
     if facts.winner in floors:
         gain = "" if facts.winner == facts.best else f"; fine-tuning would gain {most(facts, facts.winner)}"
+        if facts.winner != facts.best and abs(facts.against(facts.winner)["difference"]) > LARGE:
+            return f"Whether fine-tuning pays is not known: {facts.winner} is not detectably worse{gain}."
         return f"Do not fine-tune: {facts.winner}, which needs no fine-tuning, is as good {on}{gain}."
     if good:
         return f"{joined(good)}, which {'needs' if len(good) == 1 else 'need'} no fine-tuning, is as good {on}."
