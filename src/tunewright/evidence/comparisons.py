@@ -152,6 +152,7 @@ def pairs_of(found: Measured, seed: int) -> Pairs:
     total = if_equal + of_seeds
     doubt = if_equal**2 / informative(each) + (found.observed[first] + found.observed[second]) ** 2 / found.freedom
     freedom = np.divide(total**2, doubt, out=np.ones_like(total), where=doubt > 0)
+    freedom = np.maximum(freedom, found.freedom)  # no sum is less sure than the least sure of its parts
     statistic = np.divide(np.abs(difference), np.sqrt(total), out=np.zeros_like(total), where=total > 0)
     p = 2 * stdtr(freedom, -statistic)
     right = np.isclose(found.rows, 0, atol=1e-6) | np.isclose(found.rows, 1, atol=1e-6)
