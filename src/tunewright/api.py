@@ -66,9 +66,7 @@ def train(
             each = [train(run, resume=resume, overwrite=overwrite, allow_missing=allow_missing, progress=progress)
                     for run in runs]  # fmt: skip
             return each[-1]
-        if data is not None:
-            raw = {**raw, "data": {"train": data} if isinstance(data, str) else data}
-        config = load_config({**raw, **settings} if isinstance(raw, dict) else raw, list(overrides))
+    config = configured(config, data, overrides, settings)
     hears = listener() if progress else Listener()
     try:
         return run_train(config, resume=resume, overwrite=overwrite, allow_missing=allow_missing, listener=hears)
@@ -151,6 +149,16 @@ def cross_validate(
         hears.close()
 
 
+def configured(config: Any, data: Any, overrides: Sequence[str], settings: dict[str, Any]) -> RunConfig:
+    """A validated configuration from what a caller in Python gives; a RunConfig stays as it is."""
+    if isinstance(config, RunConfig):
+        return config
+    raw: Any = {} if config is None else config
+    if data is not None:
+        raw = {**raw, "data": {"train": data} if isinstance(data, str) else data}
+    return load_config({**raw, **settings} if isinstance(raw, dict) else raw, list(overrides))
+
+
 def compare(
     config: RunConfig | str | Path | dict[str, Any] | None = None, *, data: str | dict[str, Any] | None = None,
     strategies: Sequence[str] | str = (), overrides: Sequence[str] = (), variants: Sequence[str] = (),
@@ -168,11 +176,7 @@ def compare(
     Raises:
         TunewrightError: you can fix it; see errors.py. A run that fails is a failed contestant.
     """
-    if not isinstance(config, RunConfig):
-        raw: Any = {} if config is None else config
-        if data is not None:
-            raw = {**raw, "data": {"train": data} if isinstance(data, str) else data}
-        config = load_config({**raw, **settings} if isinstance(raw, dict) else raw, list(overrides))
+    config = configured(config, data, overrides, settings)
     hears = listener() if progress else Listener()
     try:
         return run_compare(config, strategies, models=models, seeds=seeds, budget=budget, jobs=jobs, data=variants,
@@ -197,11 +201,7 @@ def plan(
     Raises:
         TunewrightError: whatever the run would refuse, or a machine that can't be read.
     """
-    if not isinstance(config, RunConfig):
-        raw: Any = {} if config is None else config
-        if data is not None:
-            raw = {**raw, "data": {"train": data} if isinstance(data, str) else data}
-        config = load_config({**raw, **settings} if isinstance(raw, dict) else raw, list(overrides))
+    config = configured(config, data, overrides, settings)
     machine, began = Machine.parse(memory, gpu), time.perf_counter()
     prepared = prepare(config)
     kinds = strategies.split(",") if isinstance(strategies, str) and strategies else strategies
@@ -224,11 +224,7 @@ def search(
     Raises:
         TunewrightError: you can fix it; see errors.py. Needs Optuna: pip install 'tunewright[search]'.
     """
-    if not isinstance(config, RunConfig):
-        raw: Any = {} if config is None else config
-        if data is not None:
-            raw = {**raw, "data": {"train": data} if isinstance(data, str) else data}
-        config = load_config({**raw, **settings} if isinstance(raw, dict) else raw, list(overrides))
+    config = configured(config, data, overrides, settings)
     hears = listener() if progress else Listener()
     try:
         return run_search(config, space, trials=trials, budget=seconds_of(budget), seeds=seeds, resume=resume,

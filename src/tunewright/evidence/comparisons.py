@@ -16,7 +16,7 @@ correlations (single-step min-p; Westfall and Young 1993, section 2.3). Holm's c
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,22 +56,19 @@ class Measured:
     share: bool
 
 
-def measure(scorers: Mapping[str, Sequence[Scorer]], metric: str, fixed: Collection[str], seed: int) -> Measured:
-    """Args: fixed: contestants that no seed changes."""
+def measure(scorers: Mapping[str, Sequence[Scorer]], metric: str, seed: int) -> Measured:
     flat = [one for each in scorers.values() for one in each]
     ends, count = np.cumsum([len(each) for each in scorers.values()])[:-1], flat[0].table.shape[0]
     values = np.split(np.array([float(one(np.ones(count))[metric]) for one in flat]), ends)
     drawn = np.split(np.stack([one[metric] for one in resampled(flat, seed)]), ends)  # (S, R) each
     rows = np.split(np.stack([one.pseudo_values(metric) for one in flat]), ends)
-    spread = over_seeds(values, drawn, [name in fixed for name in scorers])
+    spread = over_seeds(values, drawn)
     covariance = np.atleast_2d(np.cov([each.mean(0) for each in drawn]))
     means, rows_of_means = np.array([each.mean() for each in values]), np.stack([each.mean(0) for each in rows])
     return Measured(values, means, rows_of_means, covariance, *spread, flat[0].shares)
 
 
-def over_seeds(
-    values: Sequence[Floats], drawn: Sequence[Floats], fixed: Sequence[bool]
-) -> tuple[Floats, Floats, float]:
+def over_seeds(values: Sequence[Floats], drawn: Sequence[Floats]) -> tuple[Floats, Floats, float]:
     """`seeds`, `observed` and `freedom` of contestants, from (S,) scores and (S, R) resamples of each.
 
     Of a contestant with one seed nothing is known, and nothing is taken from others: of an unfinished comparison, in
@@ -80,7 +77,7 @@ def over_seeds(
     number = np.array([len(each) for each in values])
     found = np.array([np.var(each, ddof=1) if len(each) > 1 else 0.0 for each in values])
     of_rows = np.array([own_rows(each) if len(each) > 1 else 0.0 for each in drawn])
-    still = np.array(fixed) | ((number > 1) & (found < SAME) & (of_rows < SAME))
+    still = (found < SAME) & (of_rows < SAME)
     freedoms = np.where(still, 0, number - 1)
     if not freedoms.any():
         return np.zeros(len(values)), np.zeros(len(values)), 1.0

@@ -64,8 +64,7 @@ def judged(
     if len({one.table.shape[0] for each in scorers.values() for one in each}) > 1:
         raise ValueError("contestants predicted different numbers of rows")
     names, sign = list(scorers), 1 if higher_is_better else -1
-    fixed = {*floors, *seedless}
-    raw = measure(scorers, metric, fixed, seed)
+    raw = measure(scorers, metric, seed)
     found, rows, stopped = (
         replace(raw, means=sign * raw.means, rows=sign * raw.rows),
         raw.rows.shape[1],
@@ -87,7 +86,7 @@ def judged(
     told = {name: contestants[name]["versus_best"] for name in order}
     equals = [name for name in order if name in racing and (name == best or not told[name]["detectable"])]
     winner = min(equals, key=lambda name: (price(name), order.index(name)))
-    alone = {name for name in names if len(scorers[name]) == 1} - fixed
+    alone = {name for name in names if len(scorers[name]) == 1} - {*floors, *seedless}
     said = Facts(metric, rows, contestants, order, best, winner, equals, costs, floors, stopped, alone, unscored)
     verdict = {"best": best, "winner": winner, "detectable": len(names) > 1 and len(equals) == 1, "equals": equals,
                "sentence": sentence(said), "advice": advice(said)}  # fmt: skip
