@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_DISABLE_TELEMETRY = 1
 
-.PHONY: demo demo-generate test check bench bench-full install clean
+.PHONY: demo demo-generate test test-lowest check bench bench-full sbom audit install clean
 
 install: $(VENV)/.installed
 
@@ -25,6 +25,12 @@ demo-generate: install
 test: install
 	$(BIN)/python -m pytest -n 2
 
+# The oldest versions that pyproject.toml allows; gigabytes where the index has no CPU build of the oldest torch.
+test-lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet -c constraints-lowest.txt -e '.[minilm,qlora,search]' pytest pytest-xdist pytest-randomly hypothesis 'setuptools>=77' sentencepiece seqeval rouge-score bert-score
+	.venv-lowest/bin/python -m pytest -n 2
+
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,5 +45,12 @@ bench: install
 bench-full: install
 	$(BIN)/python -m benchmarks all --full --runs 5 --json runs/bench-full.json --markdown runs/bench-full.md
 
+sbom: install
+	mkdir -p dist && $(PYTHON) -m venv .venv-tools && .venv-tools/bin/python -m pip install --quiet cyclonedx-bom pip-audit
+	.venv-tools/bin/cyclonedx-py environment $(BIN)/python --output-reproducible --output-file dist/sbom.cdx.json
+
+audit: sbom
+	.venv-tools/bin/pip-audit --path $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+
 clean:
-	rm -rf $(VENV) runs build dist
+	rm -rf $(VENV) .venv-lowest .venv-tools runs build dist

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from .errors import ModelError
@@ -60,7 +61,14 @@ def installed(model: Embedded) -> Path | None:
     weights = folder / "model.safetensors"
     if not weights.is_file():
         return None
-    if sha256(weights) != model.sha256:
+    stat = weights.stat()
+    if known_digest(weights, stat.st_size, stat.st_mtime_ns) != model.sha256:
         fix = f"reinstall the package {model.package.replace('_', '-')}"
         raise ModelError("the weights are not the ones that were published (SHA-256)", where=str(weights), fix=fix)
     return folder
+
+
+@lru_cache
+def known_digest(path: Path, size: int, modified: int) -> str:
+    """SHA-256 of a file, computed once a process: minilm's takes 0.1 s, and several chapters of a run ask."""
+    return sha256(path)
