@@ -258,7 +258,7 @@ def tag_files() -> Record:
     wrong = [("the", "DET", 0.99), ("dogs", "NOUN", 0.9), ("bark", "NOUN", 0.77)]
     right = [("the", "DET", 0.99), ("dogs", "NOUN", 0.9), ("bark", "VERB", 0.6)]
     files["predictions"] = [
-        {"row": i, "text": text, "label": [span(text, *item) for item in gold],
+        {"row": i, "scheme": "plain", "text": text, "label": [span(text, *item) for item in gold],
          "predicted": [span(text, *item) for item in (wrong if i % 4 == 0 else right)]}
         for i in range(40)
     ]  # fmt: skip

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.report import comparisons as made_up
 from tests.report.test_comparison import make, section  # noqa: F401
 from tests.report.test_report_html import drawings
-from tunewright.report import comparison, comparison_rows, svg
-from tunewright.report.comparison_charts import Point, front, labels
+from tunewright.report import comparison, comparison_rows
+from tunewright.report.comparison_charts import Point, front
 from tunewright.report.comparison_files import Comparison, Contestant, of
 from tunewright.report.comparison_rows import Reply, agreement, disagreements, reply, widest
 
@@ -29,31 +27,24 @@ def kinds(runs: dict[str, str], floors: dict[str, str], gold: str) -> dict[str, 
     found = disagreements(
         {name: replies(said, gold) for name, said in runs.items()},
         {name: replies(said, gold) for name, said in floors.items()},
-        "best",
     )
     return {kind: [item.row for item in items] for kind, items in found.items() if items}
 
 
-def test_rows_are_sorted_by_what_they_tell() -> None:
-    #        0 right  1 one  2 nobody  3 floor  4 split  5 same
-    runs = {"best": "ax" + "xxay", "second": "aa" + "yaay", "third": "ax" + "xaxy"}
-    assert kinds(runs, {"floor": "aaxaax", "majority": "xaaaaa"}, "aaaaaa") == {
-        "one": [1], "nobody": [2], "floor": [3], "split": [4], "same": [5],
-    }  # fmt: skip
+def test_rows_are_sorted_by_what_they_tell_those_with_most_answers_first() -> None:
+    #        0 right  1 some  2 none  3 some, three answers  4 same
+    runs = {"best": "ax" + "xxy", "second": "aa" + "yay", "third": "ax" + "xyy"}
+    assert kinds(runs, {"floor": "aaxaa"}, "aaaaa") == {"some": [3, 1], "none": [2], "same": [4]}
 
 
-def test_a_floor_that_alone_is_right_is_told_and_one_that_alone_differs_is_not() -> None:
-    assert kinds({"best": "xa", "second": "ya"}, {"floor": "az"}, "aa") == {"floor": [0]}
-
-
-def test_of_one_kind_the_rows_with_most_different_answers_come_first() -> None:
-    assert kinds({"best": "xx", "second": "xy", "third": "aa"}, {}, "aa") == {"one": [1, 0]}
+def test_a_floor_alone_makes_no_difference() -> None:
+    assert kinds({"best": "aa", "second": "aa"}, {"floor": "az"}, "aa") == {}
 
 
 def test_answers_are_grouped_by_what_was_said_the_right_one_first() -> None:
-    (found,) = disagreements(
-        {name: replies(said, "a") for name, said in {"p": "x", "q": "x", "r": "a"}.items()}, {}, "p"
-    )["one"]
+    (found,) = disagreements({name: replies(said, "a") for name, said in {"p": "x", "q": "x", "r": "a"}.items()}, {})[
+        "some"
+    ]
     assert [(answer.told, who) for answer, who in found.by_answer] == [("a", ["r"]), ("x", ["p", "q"])]
 
 
@@ -88,7 +79,7 @@ def test_of_losses_the_rows_that_lie_furthest_apart_come_first() -> None:
     def losses(*values: float) -> dict[int, Reply]:
         return {row: Reply("", "", None, value) for row, value in enumerate(values)}
 
-    found = widest({"full": losses(1, 1), "lora": losses(1.5, 3)}, {"floor": losses(9, 2)}, 5)
+    found = widest({"full": losses(1, 1), "lora": losses(1.5, 3)}, {"floor": losses(9, 2)})
     assert [(row, [name for name, _ in known]) for row, known in found] == [
         (1, ["full", "floor", "lora"]),
         (0, ["full", "lora", "floor"]),
@@ -114,33 +105,15 @@ def test_the_page_shows_text_label_and_each_answer(make: Any) -> None:  # noqa: 
     text = section(path, "disagreements")
     assert "3 contestants (first seed) differ on 1 of 1 row" in text
     assert re.search("the odd one row 1 billing billing full damage lora.r=4 and lora.r=16", re.sub(" +", " ", text))
-    assert "Only one run is right: 1 row" in text
-
-
-def point(name: str, cost: float, score: float, rank: int = 1) -> Point:
-    return Point(name, cost, cost, score, score - 0.01, score + 0.01, False, rank, False)
+    assert "Some runs are right, others wrong: 1 row" in text
 
 
 def test_the_front_holds_what_nothing_beats_in_both() -> None:
-    points = [point("dear", 9, 0.9), point("worse", 5, 0.7), point("cheap", 1, 0.8), point("same", 1, 0.75)]
-    assert [item.name for item in front(points, True)] == ["cheap", "dear"]
-    assert [item.name for item in front(points, False)] == ["same", "worse"]
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(st.floats(1, 1000), st.floats(0, 1)), min_size=1, max_size=40))
-def test_names_in_a_picture_never_overlap(places: list[tuple[float, float]]) -> None:
-    points = [point(f"contestant_{rank}", *place, rank) for rank, place in enumerate(places, 1)]
-    frame = svg.Frame(46, 10, 400, 280, (0.9, 1100), (-0.1, 1.1), log_x=True)
-    boxes = []
-    for found in labels(frame, points):
-        x, y, anchor, said = re.findall(r'x="([\d.-]+)" y="([\d.-]+)".*?text-anchor="(\w+)".*>(.*)</text>', found)[0]
-        width = len(said) * svg.FONT_SIZE * svg.CHARACTER
-        left = float(x) - {"start": 0, "middle": width / 2, "end": width}[anchor]
-        boxes.append((left, left + width, float(y)))
-    for at, (left, right, y) in enumerate(boxes):
-        for other_left, other_right, other_y in boxes[:at]:
-            assert left >= other_right - 0.02 or right <= other_left + 0.02 or abs(y - other_y) >= 14.9
+    items = {name: Contestant({"name": name}, [], {}, {}) for name in ("dear", "worse", "cheap", "same")}
+    costs = {"dear": (9, 0.9), "worse": (5, 0.7), "cheap": (1, 0.8), "same": (1, 0.75)}
+    points = [Point(items[name], cost, score, "") for name, (cost, score) in costs.items()]
+    assert [found.item.name for found in front(points, True)] == ["cheap", "dear"]
+    assert [found.item.name for found in front(points, False)] == ["same", "worse"]
 
 
 def contestants(*scores: float) -> Comparison:
@@ -167,7 +140,7 @@ def test_what_lies_far_off_does_not_press_the_others_together(scores: tuple[floa
 def test_what_is_not_in_the_picture_is_told(make: Any) -> None:  # noqa: F811
     path = make()
     assert re.search(r"Far off, not in the picture: majority \(0\.\d+ at 0\.0 s\)", section(path, "cost"))
-    assert re.search(r"Outside the picture: majority \(0\.\d+\)\.", section(path, "curves"))
+    assert "majority" not in section(path, "curves")
 
 
 def test_a_picture_needs_costs_only_of_those_that_it_shows(make: Any) -> None:  # noqa: F811
@@ -183,10 +156,11 @@ def test_curves_floors_and_frozen_encoders_have_their_lines(make: Any) -> None: 
     source = comparison.render(make(unfinished={"full": ("stopped", "behind")}))
     by_steps = next(found for found in drawings(source) if found.attrib["aria-labelledby"].startswith("curves-steps"))
     said = [element.text or "" for element in by_steps.iter() if element.tag.endswith("text")]
-    assert {"full, stopped", "lora.r=4", "lora.r=16", "feature_extraction", "tfidf"} <= set(said)
+    assert {"full, stopped", "lora.r=4", "lora.r=16", "feature_extraction (dashed)", "tfidf (dashed)"} <= set(said)
     assert len([element for element in by_steps.iter() if element.get("stroke-dasharray") == "5 4"]) == 2
     ends = [max(float(x) for x, _ in re.findall(r"([\d.]+) ([\d.]+)", element.attrib["d"]))
-            for element in by_steps.iter() if element.tag.endswith("path")]  # fmt: skip
+            for element in by_steps.iter()
+            if element.tag.endswith("path") and not element.get("stroke-dasharray")]  # fmt: skip
     assert sorted(round(end) for end in ends) == [167, 408, 408]  # a third of the steps, and all of them
 
 

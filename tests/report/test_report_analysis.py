@@ -7,29 +7,8 @@ import math
 import pytest
 
 from tunewright.report import analysis
-
-
-def test_wilson_gives_the_published_interval() -> None:
-    # Newcombe 1998, table I: 81 of 263 and 0 of 20, method 3.
-    assert analysis.wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
-    assert analysis.wilson(0.0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
-    assert analysis.wilson(1.0, 20)[1] == 1.0
-
-
-def test_the_interval_over_rows_is_that_of_independent_rows_and_wider_where_errors_come_together() -> None:
-    alone = [(1.0, 1.0)] * 160 + [(0.0, 1.0)] * 40
-    found = analysis.ratio_interval(alone)
-    assert found == pytest.approx(analysis.wilson(0.8, 200), abs=0.01)
-    together = analysis.ratio_interval([(10.0, 10.0)] * 16 + [(0.0, 10.0)] * 4)
-    assert found is not None
-    assert together is not None
-    assert together[1] - together[0] > 2.5 * (found[1] - found[0])
-    assert analysis.ratio_interval(alone) == found
-
-
-@pytest.mark.parametrize("rows", [[], [(1.0, 2.0)] * 19, [(3.0, 3.0)] * 50, [(0.0, 2.0), (0.0, 1.0)] * 20])
-def test_no_interval_is_given_where_rows_say_nothing(rows: list[tuple[float, float]]) -> None:
-    assert analysis.ratio_interval(rows) is None
+from tunewright.report.classification import confused_pairs, overconfidence
+from tunewright.report.mistakes import confident_mistakes, mistake
 
 
 def test_keeping_the_surest_answers_is_told_with_its_confidence() -> None:
@@ -64,7 +43,7 @@ def test_curves_leave_out_what_is_no_finite_number() -> None:
 
 
 def test_confused_pairs_are_ordered_by_frequency_and_leave_out_right_answers() -> None:
-    pairs = analysis.confused_pairs([[9, 1, 0], [7, 3, 0], [0, 2, 8]], ["a", "b", "c"])
+    pairs = confused_pairs([[9, 1, 0], [7, 3, 0], [0, 2, 8]], ["a", "b", "c"])
     assert [(pair.true, pair.predicted, pair.num_rows) for pair in pairs] == [
         ("b", "a", 7),
         ("c", "b", 2),
@@ -90,13 +69,8 @@ def test_overconfidence_is_weighted_by_rows_and_skips_empty_bins() -> None:
         {"confidence": 0.6, "accuracy": 0.7, "count": 10},
         {"confidence": None, "accuracy": None, "count": 0},
     ]
-    assert analysis.overconfidence(bins) == pytest.approx(0.05)
-    assert analysis.overconfidence([]) is None
-
-
-def test_coverage_counts_all_rows_from_a_confidence_on() -> None:
-    bins = [{"lower": 0.8, "accuracy": 0.5, "count": 20}, {"lower": 0.9, "accuracy": 1.0, "count": 60}]
-    assert analysis.coverage(bins) == [(0.8, 1.0, pytest.approx(70 / 80)), (0.9, 0.75, 1.0)]
+    assert overconfidence(bins) == pytest.approx(0.05)
+    assert overconfidence([]) is None
 
 
 def test_mistakes_are_the_surest_first_and_only_mistakes() -> None:
@@ -105,22 +79,21 @@ def test_mistakes_are_the_surest_first_and_only_mistakes() -> None:
         {"row": 2, "text": "y", "label": "a", "predicted": "b", "probability": 0.6},
         {"row": 3, "text": "z", "label": "b", "predicted": "a", "probability": 0.9},
     ]
-    assert [mistake.row for mistake in analysis.confident_mistakes(rows)] == [3, 2]
-    assert [mistake.row for mistake in analysis.confident_mistakes(rows, limit=1)] == [3]
+    assert [found.row for found in confident_mistakes(rows)] == [3, 2]
 
 
 def test_a_mistake_with_several_labels_says_what_is_missed_and_what_is_wrong() -> None:
     row = {"row": 4, "text": "t", "label": ["a", "b"], "predicted": ["b", "c"],
            "probabilities": {"a": 0.05, "b": 0.9, "c": 0.7}}  # fmt: skip
-    found = analysis.mistake(row)
+    found = mistake(row)
     assert found is not None
     assert (found.missed, found.wrong) == ([("a", 0.05)], [("c", 0.7)])
     assert found.confidence == pytest.approx(0.95)
 
 
 def test_a_row_without_any_label_can_be_a_mistake_but_an_unlabelled_row_cannot() -> None:
-    assert analysis.mistake({"text": "t", "label": [], "predicted": ["a"]}) is not None
-    assert analysis.mistake({"text": "t", "label": None, "predicted": "a"}) is None
+    assert mistake({"text": "t", "label": [], "predicted": ["a"]}) is not None
+    assert mistake({"text": "t", "label": None, "predicted": "a"}) is None
 
 
 def test_the_main_score_is_accuracy_then_macro_f1_and_never_a_loss() -> None:

@@ -107,7 +107,7 @@ def test_nothing_of_the_manifest_but_the_task_is_on_the_page(run: Path) -> None:
     assert "/home/ada" not in html.render(run)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(), gold=st.text(), said=st.none() | st.text())
 def test_any_text_gives_a_well_formed_page(text: str, gold: str, said: str | None, tmp_path: Path) -> None:
     files = made_up.answer_files()

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from huggingface_hub import ModelCard
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -179,7 +178,7 @@ def test_hostile_names_cannot_break_the_card(write_files: Writer) -> None:
     assert rendered == "<p>&lt;b&gt;a|b&lt;/b&gt; &amp; c</p>\n"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(text=st.text())
 def test_any_text_is_inert_in_markdown(text: str) -> None:
     inert = card.markdown(text)
@@ -197,11 +196,6 @@ def test_a_code_block_cannot_be_closed_from_inside() -> None:
     assert (token.type, token.content) == ("fence", content + "\n")
 
 
-def test_the_metadata_are_plain_yaml(run: Path) -> None:
-    block = card.render(run).split("---\n")[1]
-    assert yaml.safe_load(block) == data(card.render(run)) | {"model-index": yaml.safe_load(block)["model-index"]}
-
-
 def test_a_card_of_entities_has_their_metrics_types_and_limits(write_files: Writer) -> None:
     content = card.render(write_files(made_up.entity_files()))
     assert data(content)["pipeline_tag"] == "token-classification"
@@ -209,7 +203,7 @@ def test_a_card_of_entities_has_their_metrics_types_and_limits(write_files: Writ
     assert results["F1"].metric_value == pytest.approx(4 / 17, abs=1e-6)
     assert (results["F1"].metric_type, results["F1"].task_type) == ("f1", "token-classification")
     assert {"Precision", "Recall"} <= set(results)
-    assert "F1 on test: **0.235**; precision 0.286; recall 0.200." in content
+    assert "F1 on test: **0.235** (95 % interval 0.049 to 0.650, 8 rows); precision 0.286; recall 0.200." in content
     assert "2 entity types:" in content
     assert "It marks stretches of a text that are of one of the types below" in content
     assert "| entity type | F1 | precision | recall | entities |" in content
@@ -229,9 +223,8 @@ def test_a_card_of_answers_has_exact_match_the_threshold_and_what_silence_would_
     assert data(content)["pipeline_tag"] == "question-answering"
     assert {"exact_match", "f1"} <= set(data(content)["metrics"])
     assert "Exact match on test: **0.333** (95 % interval 0.097 to 0.700, 6 rows); F1 0.444." in content
-    assert "where the context holds no answer, with none" in content
+    assert "Where the context holds no answer, it says so." in content
     assert "task.null_threshold | -1.25" in content.replace("\\", "")
-    assert "Word for word it answers 25.0 % of the questions that have an answer" in plain(content)
     assert "Never answering would be right 33.3 % of the time." in plain(content)
     assert "## Labels" not in content
     assert "/home/ada" not in content

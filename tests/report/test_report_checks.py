@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tunewright.report.check_page import render
-from tunewright.report.check_sections import checks
+from tunewright.report.checks import checks, render
 
 SHIFT = {"auc": 0.5, "low": 0.4, "high": 0.6, "rows": [40, 40]}
 

@@ -49,22 +49,12 @@ def test_wrong_borders_wrong_type_missed_and_invented_are_told_apart() -> None:
     ]
 
 
-def test_the_rows_that_intervals_are_drawn_from_add_up_to_the_f1() -> None:
-    rows = entities.f1_rows(compared())
-    assert sum(first for first, _ in rows) / sum(second for _, second in rows) == pytest.approx(4 / 17)
-
-
 def test_a_type_taken_for_another_is_counted_with_right_and_with_wrong_borders() -> None:
     assert entities.type_pairs(compared()) == {("person", "town"): 2}
 
 
-def test_what_is_missed_again_and_again_is_named() -> None:
-    assert entities.frequent(compared(), "missed") == [("ada", "person", 2)]
-
-
-def test_rows_with_wrong_marks_come_surest_first_and_those_only_missed_apart() -> None:
-    assert [item.row for item in entities.most_confident(compared(), 9)] == [5, 6, 4, 7]
-    assert [item.row for item in entities.most_missed(compared(), 9)] == [9, 10]
+def test_rows_with_wrong_marks_come_surest_first_and_those_only_missed_last() -> None:
+    assert [item.row for item in entities.most_confident(compared())] == [5, 6, 4, 7, 9, 10]
 
 
 def test_the_sections_are_those_of_entities(run: Path) -> None:
@@ -76,8 +66,8 @@ def test_the_sections_are_those_of_entities(run: Path) -> None:
 def test_the_verdict_says_what_is_found_and_what_is_right(run: Path) -> None:
     text = Page(html.render(run)).text
     assert "On 8 rows of test.csv it finds 20.0 % of the 10 entities, with their exact borders and type" in text
-    assert "28.6 % of what it marks is right. F1 is 0.235." in text
-    assert "Token classification · 2 entity types · fine-tuning with layer-wise learning rates" in text
+    assert "28.6 % of what it marks is right. F1 is 0.235 (95 % interval" in text
+    assert "Token classification · 2 entity types · layerwise_decay" in text
 
 
 def test_the_interval_is_drawn_over_rows_and_always_the_same(write_files: Writer) -> None:
@@ -117,8 +107,8 @@ def test_mistakes_are_marked_in_the_text(run: Path) -> None:
     assert '<u class="gold"><mark class="wrong">Port</mark></u><u class="gold"> </u>' in source
     assert '<mark class="wrong">Monday</mark> is late for <u class="gold">Ada</u>' in source
     text = Page(source).text
-    assert re.search(r"wrong borders: +Port 71 % *, +Saline 40 % *, labelled +Port Saline", text)
-    assert re.search(r"wrong type: +Kirkholm +town 97 % *, labelled +person", text)
+    assert re.search(r"wrong borders: +Port +town 71 % *, labelled +Port Saline +town", text)
+    assert re.search(r"wrong type: +Kirkholm +town 97 % *, labelled +Kirkholm +person", text)
     assert re.search(r"invented: +Monday +person 85 %", text)
     assert re.search(r"missed: +Oslo +town", text)
     assert "Noor" not in text
@@ -136,7 +126,7 @@ def test_a_long_text_is_shown_around_its_mistakes() -> None:
     assert len(shown) < 350
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(), places=st.lists(st.tuples(st.integers(-3, 20), st.integers(-3, 20)), max_size=4))
 def test_any_places_in_any_text_give_a_well_formed_page(
     text: str, places: list[tuple[int, int]], tmp_path: Path
@@ -182,5 +172,5 @@ def test_tagged_words_are_told_in_words_and_only_wrong_ones_are_marked(write_fil
     assert "10 of 120 words of test have the wrong tag." in text
     assert re.search(r"VERB +taken for +NOUN 10", text)
     assert 'the dogs <mark class="wrong">bark</mark>' in source
-    assert re.search(r"wrong tag: +bark +NOUN 77 % *, labelled +VERB", text)
+    assert re.search(r"wrong tag: +bark +NOUN 77 % *, labelled +bark +VERB", text)
     assert "3 tags" in text

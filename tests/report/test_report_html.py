@@ -106,7 +106,7 @@ def test_the_headline_says_what_was_trained_on_what_and_how_it_did(run: Path) ->
     text = Page(html.render(run)).text
     assert "minilm, trained on train.csv" in text
     assert "On 150 rows of test.csv it is right 92.0 % of the time (95 % interval 86.5 % to 95.4 %)." in text
-    assert "LoRA of rank 8 · 20 November 2026, 20:00 UTC" in text
+    assert "lora (r=8) · 20 November 2026, 20:00 UTC" in text
 
 
 def test_the_tiles_show_the_key_figures(run: Path) -> None:
@@ -130,8 +130,8 @@ def test_warnings_and_an_interruption_are_shown(files: Record, write_files: Writ
 
 def test_the_curves_are_drawn_and_the_best_step_is_marked(run: Path) -> None:
     found = {drawing.attrib["aria-labelledby"].split()[0]: drawing for drawing in drawings(html.render(run))}
-    assert {"loss-title", "scores-title", "learning-rate-title", "gradient-norm-title"} <= set(found)
-    words = ["".join(found[name].itertext()) for name in ("loss-title", "scores-title")]
+    assert {"loss-title", "scores-on-validation-title", "learning-rate-title", "gradient-norm-title"} <= set(found)
+    words = ["".join(found[name].itertext()) for name in ("loss-title", "scores-on-validation-title")]
     assert all("kept: step 152" in word for word in words)
     assert all(group in "".join(found["learning-rate-title"].itertext()) for group in ("head", "blocks"))
 
@@ -160,7 +160,6 @@ def test_confusions_are_told_in_words(run: Path) -> None:
 def test_calibration_is_explained_in_a_sentence(run: Path) -> None:
     text = Page(html.render(run)).text
     assert "On average its confidence is 3.1 points away from how often it is right" in text
-    assert "90 % or more 61 % 99.0 %" in text
 
 
 def test_mistakes_are_shown_with_their_texts_surest_first(run: Path) -> None:
@@ -194,21 +193,6 @@ def test_it_says_how_to_repeat_and_to_use_it(run: Path) -> None:
     assert "AutoPeftModelForFeatureExtraction.from_pretrained" in text
 
 
-def test_a_head_of_the_models_own_class_loads_with_plain_transformers(files: Record, write_files: Writer) -> None:
-    files["config"]["task"]["pooling"] = "model"
-    files["config"]["strategy"] = {"kind": "full"}
-    text = Page(html.render(write_files(files))).text
-    assert "folder = 'runs/train-lora/model'" in text
-    assert "AutoModelForSequenceClassification.from_pretrained(folder)" in text
-    assert "head.safetensors" not in text
-
-
-def test_an_adapter_with_the_models_own_head_is_told_its_number_of_labels(files: Record, write_files: Writer) -> None:
-    files["config"]["task"]["pooling"] = "model"
-    text = Page(html.render(write_files(files))).text
-    assert "AutoPeftModelForSequenceClassification.from_pretrained(folder, num_labels=6)" in text
-
-
 def test_what_was_not_measured_is_left_out_of_the_costs(files: Record, write_files: Writer) -> None:
     files["metrics"] |= {"peak_memory_mb": None, "device": None, "steps": None}
     (cost,) = re.findall(r'<section id="cost".*?</section>', html.render(write_files(files)), re.DOTALL)
@@ -221,8 +205,8 @@ def test_several_labels_a_text(write_files: Writer) -> None:
     page = Page(source)
     assert "confusion" not in page.sections
     assert "On 150 rows of test.csv its macro F1 is 0.610." in page.text
-    assert re.search(r"given, not labelled +urgent +83 %", page.text)
-    assert re.search(r"labelled, not given +angry +4 % *, +repeat_contact +40 %", page.text)
+    assert re.search(r"answered +urgent +83 %", page.text)
+    assert re.search(r"labelled +angry +4 % *, +repeat_contact +40 %", page.text)
     assert "threshold" in page.text
 
 
@@ -249,7 +233,7 @@ def test_a_frozen_encoder_shows_regularisation_instead_of_steps(write_files: Wri
 def test_many_classes_are_folded_and_not_labelled_in_the_heat_map(write_files: Writer) -> None:
     source = html.render(write_files(made_up.many_class_files(150)))
     page = Page(source)
-    assert "The other 130 classes" in page.text
+    assert "The other 130 labels" in page.text
     assert len(source) < 600_000
 
 
@@ -316,7 +300,7 @@ def test_everything_from_data_and_configuration_is_escaped(files: Record, write_
     assert len(drawings(source)) >= 6
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(min_size=1))
 def test_any_text_gives_a_well_formed_page_that_can_be_written(text: str, files: Record, tmp_path: Path) -> None:
     files["predictions"] = [{"row": 1, "text": text, "label": text, "predicted": "x", "probability": 0.5}]
@@ -338,11 +322,6 @@ def test_a_line_separator_inside_a_text_does_not_cut_the_row(files: Record, writ
     row = {"row": 1, "text": "before\u2028after\x85end", "label": "billing", "predicted": "damage", "probability": 0.9}
     (run / "predictions/test.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
     assert "before\u2028after" in html.render(run)
-
-
-def test_text_pairs_are_shown_together(files: Record, write_files: Writer) -> None:
-    files["predictions"][0]["text"] = ["first part", "second part"]
-    assert "first part ⏐ second part" in html.render(write_files(files))
 
 
 def test_an_unfinished_last_line_of_the_history_is_no_error(run: Path) -> None:
@@ -390,8 +369,6 @@ def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_yaml_that_would_build_objects_is_refused(run: Path) -> None:  # S4
-    import yaml
-
     (run / "run.yaml").write_text("model: !!python/object/apply:os.getcwd []\n", encoding="utf-8")
-    with pytest.raises(yaml.constructor.ConstructorError):
+    with pytest.raises(RunDirectoryError, match="damaged"):
         html.render(run)

@@ -17,7 +17,6 @@ Record = dict[str, Any]
 # (model, task, strategy): every saved form, templates with and without a token of their own at an answer's end.
 FORMS: list[tuple[str, Record, str]] = [
     ("llama", {"kind": "causal_lm", "shape": "messages", "template": "chatml"}, "full"),
-    ("qwen2", {"kind": "causal_lm", "shape": "messages", "template": "chatml"}, "lora"),
     ("llama", {"kind": "causal_lm", "shape": "instruction", "template": "alpaca"}, "prompt_tuning"),
     ("gpt2", {"kind": "causal_lm", "shape": "classification", "labels": ["app", "box"], "template": "plain"}, "full"),
     ("gpt2", {"kind": "causal_lm", "shape": "question_answering", "template": "instruction"}, "bottleneck_adapter"),
@@ -25,7 +24,6 @@ FORMS: list[tuple[str, Record, str]] = [
     ("qwen2", {"kind": "preference", "template": "chatml", "num_beams": 3}, "full"),
     ("llama", {"kind": "preference", "template": "auto", "temperature": 0.7, "top_p": 0.9}, "ia3"),
     ("t5", {"kind": "seq2seq", "prefix": "summarize: "}, "full"),
-    ("t5", {"kind": "seq2seq", "prefix": "summarize: "}, "lora"),
     ("bart", {"kind": "seq2seq", "num_beams": 2, "repetition_penalty": 1.3}, "full"),
     ("bart", {"kind": "seq2seq"}, "prompt_tuning"),
 ]
@@ -59,6 +57,7 @@ def saved(folder: Path, model: str, task: Record, strategy: str) -> Record:
             "out": "run"}  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:.* not supported for parameter efficient tuning")  # by PEFT: it says what it does
 @pytest.mark.parametrize(("model", "task", "strategy"), FORMS)
 def test_the_plain_lines_write_the_same_answer(
     model: str, task: Record, strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any

@@ -38,13 +38,6 @@ def test_entities_are_scored_by_f1_precision_and_recall_and_by_type(capsys: Any)
     assert printed.index("person") < printed.index("town")
 
 
-def test_answers_are_scored_with_and_without_an_answer(capsys: Any) -> None:
-    tables.scores({"test": made_up.answer_files()["metrics"]["test"]})
-    printed = capsys.readouterr().out
-    assert row(printed, "has_answer_f1") == ["has_answer_f1", "0.4170"]
-    assert row(printed, "no_answer_exact_match") == ["no_answer_exact_match", "0.5000"]
-
-
 def test_of_many_types_the_weakest_are_shown(capsys: Any) -> None:
     each = {
         f"type {place:02d}": {"f1": place / 100, "precision": 0.5, "recall": 0.5, "support": 9} for place in range(30)
@@ -87,13 +80,6 @@ def test_likelihoods_and_scores_of_answers_are_told(capsys: Any) -> None:
     assert row(printed, "perplexity") == ["perplexity", "5.7546"]
     assert row(printed, "chrf") == ["chrf", "33.4000"]
     assert row(printed, "answers") == ["answers", "3"]
-
-
-def test_rewards_of_pairs_are_told(capsys: Any) -> None:
-    tables.scores({"test": writers.preference_files()["metrics"]["test"]})
-    printed = capsys.readouterr().out
-    assert row(printed, "rejected_reward") == ["rejected_reward", "-0.5000"]
-    assert row(printed, "chosen_log_probability") == ["chosen_log_probability", "-1.9000"]
 
 
 def test_markup_in_texts_and_types_is_printed_as_it_is(write_files: Writer, capsys: Any) -> None:

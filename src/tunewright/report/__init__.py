@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..files import write_text
-from . import card, html
+from . import card, files, html
 
 __all__ = ["write"]
 
@@ -14,7 +14,8 @@ def write(run: Path) -> Path:
     """Writes report.html and README.md into a run's directory, each whole or not at all; gives the path of the report.
 
     Raises RunDirectoryError where the directory holds no run."""
-    page, description = html.render(run), card.render(run)
+    found = files.read(run)
+    page, description = html.whole(found), card.card(found)
     write_text(run / "README.md", description)
     write_text(run / "report.html", page)
     return run / "report.html"

@@ -1,14 +1,12 @@
-"""What the numbers of a run say: intervals, confused pairs, weak classes, mistakes. Pure functions."""
+"""Curves, shares and orders that several pages need. Pure functions."""
 
 from __future__ import annotations
 
-import collections
-import heapq
 import itertools
 import math
 import statistics
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from .words import finite
 
@@ -16,53 +14,6 @@ Point = tuple[float, float]
 Record = dict[str, Any]
 
 MAIN_SCORES = ("accuracy", "f1_macro", "f1_micro", "exact_match", "average_precision_macro")
-
-
-class Pair(NamedTuple):
-    """One class taken for another."""
-
-    true: str
-    predicted: str
-    num_rows: int
-    share: float  # of the rows of the true class
-
-
-class Mistake(NamedTuple):
-    """One row that the model got wrong, and how sure it was."""
-
-    row: Any
-    text: str
-    true: list[str]
-    predicted: list[str]
-    missed: list[tuple[str, float | None]]  # labels that were not given, with their probability
-    wrong: list[tuple[str, float | None]]  # labels that were given and are not true
-    confidence: float  # 0 ... 1: how sure the model was of its worst error
-
-
-def wilson(share: float, num_rows: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95 % interval of a share, both ends in 0 ... 1 (Wilson 1927): honest for few rows and near 0 or 1."""
-    centre = share + z * z / (2 * num_rows)
-    spread = z * math.sqrt(share * (1 - share) / num_rows + z * z / (4 * num_rows * num_rows))
-    scale = 1 + z * z / num_rows
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
-
-
-def ratio_interval(rows: Sequence[tuple[float, float]], draws: int = 2000, seed: int = 0) -> Point | None:
-    """The 95 % interval of sum(first) / sum(second): percentiles of a seeded bootstrap over rows (Efron 1979).
-
-    What goes wrong within one row is not independent; so rows are drawn, not entities or words. None where that says
-    nothing: fewer than 20 rows, or rows that are all right or all wrong, of which every draw is the same.
-    """
-    import numpy as np
-
-    kinds = collections.Counter(rows)
-    if len(rows) < 20 or len({first / second for first, second in kinds if second}) < 2:
-        return None
-    shares = np.array(list(kinds.values())) / len(rows)
-    drawn = np.random.default_rng(seed).multinomial(len(rows), shares, size=draws) @ np.array(list(kinds), dtype=float)
-    ratios = drawn[:, 0] / np.where(drawn[:, 1] > 0, drawn[:, 1], np.inf)
-    low, high = np.percentile(ratios, (2.5, 97.5))
-    return float(low), float(high)
 
 
 def surest(answers: Iterable[tuple[float, bool]]) -> list[tuple[float, float, float]]:
@@ -101,7 +52,7 @@ def curve(lines: Iterable[Record], *path: str, x: str = "step") -> list[Point]:
     return points
 
 
-def smooth(points: Sequence[Point], share: float = 0.08) -> list[Point]:
+def smooth(points: Sequence[Point], share: float = 0.1) -> list[Point]:
     """The mean over the nearest `share` of the points, as many before as after: unlike a running average it does not
     lag behind a falling curve. Towards both ends the window shrinks."""
     reach = round(len(points) * share / 2)
@@ -114,27 +65,15 @@ def smooth(points: Sequence[Point], share: float = 0.08) -> list[Point]:
 
 
 def thin(points: Sequence[Point], limit: int = 400) -> list[Point]:
-    """At most about `limit` points that look the same: the lowest and the highest of every bucket, in order."""
+    """At most about `limit` points that look the same: the ends, and the lowest and the highest of every bucket."""
     if len(points) <= limit:
         return list(points)
     size = math.ceil(2 * len(points) / limit)
-    kept: list[Point] = []
+    kept = {points[0], points[-1]}
     for start in range(0, len(points), size):
         bucket = points[start : start + size]
-        extremes = {min(bucket, key=lambda point: point[1]), max(bucket, key=lambda point: point[1])}
-        kept.extend(sorted(extremes))
-    return [points[0], *(point for point in kept if point not in (points[0], points[-1])), points[-1]]
-
-
-def confused_pairs(matrix: Sequence[Sequence[int]], labels: Sequence[str], limit: int = 10) -> list[Pair]:
-    """The pairs (true, predicted) that are confused most often, the most frequent first; matrix: (true, predicted)."""
-    pairs = [
-        Pair(labels[row], labels[column], number, number / sum(counts))
-        for row, counts in enumerate(matrix)
-        for column, number in enumerate(counts)
-        if row != column and number > 0
-    ]
-    return heapq.nsmallest(limit, pairs, key=lambda pair: (-pair.num_rows, -pair.share, pair.true, pair.predicted))
+        kept |= {min(bucket, key=lambda point: point[1]), max(bucket, key=lambda point: point[1])}
+    return sorted(kept)
 
 
 def by_weakness(per_class: dict[str, Record]) -> list[tuple[str, Record]]:
@@ -149,60 +88,6 @@ def weakest(per_class: dict[str, Record], limit: int = 3) -> list[str]:
         return []
     bound = min(0.9, statistics.fmean(known.values()))
     return [label for label in sorted(known, key=lambda name: known[name]) if known[label] < bound][:limit]
-
-
-def overconfidence(bins: Iterable[Record]) -> float | None:
-    """Mean confidence minus mean accuracy over all rows: above 0 the model promises more than it holds."""
-    filled = [bin_ for bin_ in bins if finite(bin_.get("count")) and finite(bin_.get("accuracy")) is not None]
-    total = sum(bin_["count"] for bin_ in filled)
-    if not total:
-        return None
-    return float(sum(bin_["count"] * (bin_["confidence"] - bin_["accuracy"]) for bin_ in filled) / total)
-
-
-def coverage(bins: Iterable[Record], limit: int = 5) -> list[tuple[float, float, float]]:
-    """What answering only from a confidence on would give: (confidence, share of rows answered, share of them right),
-    for the lower edges of the filled bins, lowest first."""
-    filled = sorted((bin_ for bin_ in bins if finite(bin_.get("count"))), key=lambda bin_: -bin_["lower"])
-    total = sum(bin_["count"] for bin_ in filled)
-    answered, right, found = 0.0, 0.0, []
-    for bin_ in filled:
-        answered += bin_["count"]
-        right += bin_["count"] * (finite(bin_.get("accuracy")) or 0.0)
-        found.append((float(bin_["lower"]), answered / total, right / answered))
-    return found[:limit][::-1]
-
-
-def confident_mistakes(predictions: Iterable[Record], limit: int = 20) -> list[Mistake]:
-    """The mistakes of which the model was surest, the surest first."""
-    mistakes = (mistake(row) for row in predictions)
-    return heapq.nlargest(limit, (found for found in mistakes if found), key=lambda found: found.confidence)
-
-
-def mistake(row: Record) -> Mistake | None:
-    """What is wrong in one prediction, single label or several; None where nothing is."""
-    true, predicted = _names(row.get("label")), _names(row.get("predicted"))
-    if (not true and row.get("label") is None) or set(true) == set(predicted):
-        return None
-    chances = row.get("probabilities") or {}
-    chance = {name: finite(chances.get(name)) for name in {*true, *predicted}}
-    if len(predicted) == 1 and chance[predicted[0]] is None:
-        chance[predicted[0]] = finite(row.get("probability"))
-    missed = [(name, chance[name]) for name in true if name not in predicted]
-    wrong = [(name, chance[name]) for name in predicted if name not in true]
-    sureness = [value for _, value in wrong if value is not None]
-    sureness += [1 - value for _, value in missed if value is not None]
-    return Mistake(row.get("row"), _text(row.get("text")), true, predicted, missed, wrong, max(sureness, default=0.0))
-
-
-def _names(value: Any) -> list[str]:
-    if value is None:
-        return []
-    return [str(name) for name in value] if isinstance(value, list | tuple) else [str(value)]
-
-
-def _text(value: Any) -> str:
-    return " ⏐ ".join(str(part) for part in value) if isinstance(value, list | tuple) else str(value or "")
 
 
 def median(lines: Iterable[Record], key: str) -> float | None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from . import card_written, usage, verdict
+from . import generation, origin, usage, verdict
 from .analysis import by_weakness, weakest
-from .calibration import calibration_sentence
-from .files import GENERATIVE, RunFiles, read
-from .generation import loss_name, score_title
+from .answers import silence
+from .classification import calibration_sentence
+from .files import RunFiles, read
 from .hub import metadata, one_line
 from .markup import clean
 from .words import (
@@ -35,8 +36,31 @@ from .words import (
 
 # What starts markup within a line (an underscore only at the edge of a word), or at its start.
 _SPECIAL = re.compile(r"[\\`*\[\]|~$@]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=:)//|(?<=www)\.(?=\S)", re.IGNORECASE)
-_BESIDE = {"loss": ("perplexity", "token_accuracy"), "accuracy": ("margin",)}
 _LEADING = re.compile(r"^(?:[#+=>-]|\d+(?=[.)](?:\s|$)))")
+# Told beside the main score.
+_BESIDE = {
+    "f1": ("precision", "recall"),
+    "exact_match": ("f1",),
+    "loss": ("perplexity", "token_accuracy"),
+    "accuracy": ("margin",),
+}
+_USES = {
+    "sequence_classification": "It answers every text with one of the labels below, also one that none of them fits.",
+    "multi_label": "It answers every text with any number of the labels below.",
+    "token_classification": "It marks stretches of a text that are of one of the types below; they never overlap or "
+    "lie in one another.",
+    "tags": "It gives every word of a text one of the tags below.",
+    "question_answering": "It takes a question and a context, and answers with words of the context as they stand.",
+    "seq2seq": "It reads a text and writes another.",
+    "texts": "It goes on with a text; it follows no instructions.",
+    "causal_lm": "It answers a prompt, or the last turn of a dialogue. What it writes may be wrong, and sounds as sure "
+    "as what is right.",
+}  # fmt: skip
+_NO_TEST = "There was no test split: validation chose the best step and gave these scores."
+_NO_ANSWER = {
+    True: "Where the context holds no answer, it says so.",
+    False: "It always gives one, also where the context holds no answer: training had no such question.",
+}
 
 
 def render(run: Path) -> str:
@@ -47,18 +71,21 @@ def render(run: Path) -> str:
 def card(files: RunFiles) -> str:
     """The card of what a run left behind."""
     dumped = yaml.safe_dump(metadata(files), sort_keys=False, allow_unicode=True, width=10_000)
-    sections = [
-        _introduction(files),
-        _intended_use(files),
-        _labels(files),
-        _training_data(files),
-        _procedure(files),
-        _results(files),
-        _limits(files),
-        _use(files),
-        _repeat(files),
-    ]
-    return clean(f"---\n{dumped}---\n\n" + "\n\n".join(section for section in sections if section) + "\n")
+    versions = ", ".join(f"{name} {version}" for name, version in (files.metrics.get("versions") or {}).items())
+    named = plural(len(files.labels), files.label_noun)
+    parts = {
+        "Intended use": _intended_use(files),
+        "Labels": [f"{named}:", _bullets(files.labels)] if files.labels else [],
+        "Training data": _training_data(files),
+        "Training procedure": _procedure(files),
+        "Results": _results(files),
+        "Limits": [_bullets(_limits(files))],
+        "How to use": _use(files),
+        "How to repeat it": [code_block("sh", usage.repeat_commands(files))],
+        "Versions": [markdown(versions)] if versions else [],
+    }
+    told = [f"## {title}\n\n" + "\n\n".join(content) for title, content in parts.items() if content]
+    return clean(f"---\n{dumped}---\n\n" + "\n\n".join([_introduction(files), *told]) + "\n")
 
 
 def markdown(text: Any) -> str:
@@ -75,212 +102,175 @@ def code_block(language: str, content: str) -> str:
     return f"{fence}{language}\n{content}\n{fence}"
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+def _table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    lines = [["---", *["---:"] * (len(head) - 1)], *([markdown(cell) for cell in cells] for cells in rows)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [list(map(str, head)), *lines])
+
+
+def _bullets(said: Iterable[object]) -> str:
+    return "\n".join(f"- {markdown(line)}" for line in said)
 
 
 def _introduction(files: RunFiles) -> str:
     model = files.base_model or str(files.config.get("model") or files.metrics.get("model") or "a model")
-    goal = "causal_lm" if files.task == "preference" else files.task
-    kind = task_name(goal).lower() + (" with several labels a text" if files.multi_label else "")
+    kind = task_name("causal_lm" if files.task == "preference" else files.task).lower()
+    kind += " with several labels a text" if files.multi_label else ""
     made = f" on {date(files.metrics['created'])}" if files.metrics.get("created") else ""
-    how = f"with Tunewright{made}, by {markdown(strategy_name(files.strategy, files.part('strategy')))}"
-    how += f", tuned to preferences with {markdown(loss_name(files))}" if files.task == "preference" else ""
-    said = f"{markdown(model)}, made into a model for {markdown(kind)} {how}."
-    return f"# {markdown(files.name)}\n\n{said}{_main_result(files)}"
+    how = f"with Tunewright{made}, by {strategy_name(files.strategy, files.part('strategy'))}"
+    how += f", tuned to preferences with {generation.loss_name(files)}" if files.task == "preference" else ""
+    said = markdown(f"{model}, made into a model for {kind} {how}.")
+    return "\n\n".join(filter(None, [f"# {markdown(files.name)}", said, _main_result(files)]))
 
 
 def _main_result(files: RunFiles) -> str:
     found, rows = verdict.main(files), finite(files.scores.get("num_rows"))
     if found is None:
         return ""
-    said = f"\n\n{score_title(files, found.name)} on {files.split}: **{score(found.value)}**"
+    said = f"{generation.score_title(files, found.name)} on {files.split}: **{score(found.value)}**"
     if found.interval and rows:
         low, high = found.interval
         said += f" (95 % interval {score(low)} to {score(high)}, {plural(rows, files.row_noun)})"
-    beside = {"f1": ("precision", "recall"), "exact_match": ("f1",), **_BESIDE}.get(found.name, ())
-    others = [f"{score_word(name)} {score_value(name, files.scores[name])}" for name in beside if name in files.scores]
-    return "; ".join([said, *others]) + "."
+    beside = [name for name in _BESIDE.get(found.name, ()) if name in files.scores]
+    return "; ".join([said, *(f"{score_word(name)} {score_value(name, files.scores[name])}" for name in beside)]) + "."
 
 
-def _intended_use(files: RunFiles) -> str:
+def _intended_use(files: RunFiles) -> list[str]:
     alike = "source, language and labels" if files.labels else "source and language"
-    said = f"For texts like those it was trained on: same {alike}."
-    told = {
-        "sequence_classification": _use_of_classes,
-        "token_classification": _use_of_tags,
-        "question_answering": _use_of_answers,
-        **dict.fromkeys(GENERATIVE, card_written.use),
-    }
-    said += f" {told[files.task](files)}" if files.task in told else ""
-    said += f"\n\n{prompts}\n\n" if (prompts := card_written.prompts(files)) else " "
-    return f"## Intended use\n\n{said}Not meant for decisions about people that no person checks."
+    kind = {"preference": "causal_lm"}.get(files.task, files.task)
+    kind = "multi_label" if files.multi_label else "tags" if files.plain_tags else kind
+    kind = "texts" if files.part("task").get("shape") == "text" else kind
+    said = [f"For texts like those it was trained on: same {alike}.", _USES.get(kind, "")]
+    if files.task == "question_answering":
+        said.append(_NO_ANSWER[bool((files.manifest.get("task") or files.part("task")).get("no_answer"))])
+    if files.part("task").get("prefix"):
+        said.append("`predict` puts its prefix before every text; with plain transformers you do.")
+    caution = "Not meant for decisions about people that no person checks."
+    return [" ".join(filter(None, said)), *_prompts(files), caution]
 
 
-def _use_of_classes(files: RunFiles) -> str:
-    amount = "any number of the labels below" if files.multi_label else "one of the labels below"
-    return f"It answers every text with {amount}, also one that none of them fits."
+def _prompts(files: RunFiles) -> list[str]:
+    """How a prompt must look."""
+    if files.stored.template is None:
+        return []
+    said = "Prompts must look as they did in training: the chat template is stored with the tokenizer, and "
+    limit, most = finite(files.ledger.get("max_length")), finite(files.part("task").get("max_new_tokens"))
+    return [
+        said + "`apply_chat_template` uses it."
+        + (f" Training saw at most {count(limit)} tokens of prompt and answer together." if limit else "")
+        + (f" Answers were written with at most {count(most)} tokens." if most else "")
+    ]  # fmt: skip
 
 
-def _use_of_tags(files: RunFiles) -> str:
-    if files.plain_tags:
-        return "It gives every word of a text one of the tags below."
-    return "It marks stretches of a text that are of one of the types below; they never overlap or lie in one another."
-
-
-def _use_of_answers(files: RunFiles) -> str:
-    said = "It takes a question and a context, and answers with a stretch of that context, word for word"
-    if (files.manifest.get("task") or files.part("task")).get("no_answer"):
-        return f"{said}; where the context holds no answer, with none."
-    return f"{said}. It always gives one, also where the context holds no answer: training had no such question."
-
-
-def _labels(files: RunFiles) -> str:
-    if not files.labels:
-        return ""
-    names = "\n".join(f"- {markdown(label)}" for label in files.labels)
-    return f"## Labels\n\n{plural(len(files.labels), files.label_noun)}:\n\n{names}"
-
-
-def _training_data(files: RunFiles) -> str:
-    splits = {name: split for name, split in (files.ledger.get("splits") or {}).items() if split}
+def _training_data(files: RunFiles) -> list[str]:
+    splits = origin.splits_of(files)
     if not splits:
-        return ""
-    keys = ("rows_in", "rows_kept", "truncated", "tokens")
-    rows = [[markdown(name), markdown(files.source(name)), *(count(split.get(key)) for key in keys)]
-            for name, split in splits.items()]  # fmt: skip
-    mended = [
-        f"- {markdown(name)}: {count(number)} {markdown(phrase)}"
-        for name, split in splits.items()
-        for phrase, number in (split.get("faults") or {}).items()
-    ]
-    table = _table(["split", "file", "rows", "kept", "truncated", "tokens"], rows)
-    learned = card_written.learned(files, splits)
-    table += f"\n\n{_table(*learned)}" if learned else ""
-    return f"## Training data\n\n{table}" + ("\n\nMended or lost:\n\n" + "\n".join(mended) if mended else "")
-
-
-def _procedure(files: RunFiles) -> str:
-    """The hyperparameters that were set, part by part."""
-    learned = {} if files.null_threshold is None else {"null_threshold": files.null_threshold}
-    task = {**files.part("task"), **learned}
-    parts = [("strategy", files.part("strategy")), ("training", files.part("training")), ("task", task)]
+        return []
     rows = [
-        [markdown(f"{part}.{key}"), markdown(shorten(str(value), 80))]
-        for part, values in parts
+        [name, files.source(name), *(count(split.get(key)) for key in ("rows_in", "rows_kept", "truncated", "tokens"))]
+        for name, split in splits.items()
+    ]
+    faults = [(name, split.get("faults") or {}) for name, split in splits.items()]
+    mended = [f"{name}: {count(number)} {said}" for name, found in faults for said, number in found.items()]
+    learned = origin.learned(files)
+    return [
+        _table(["split", "file", "rows", "kept", "truncated", "tokens"], rows),
+        *([_table(*learned)] if learned else []),
+        *(["Mended or lost:", _bullets(mended)] if mended else []),
+    ]
+
+
+def _procedure(files: RunFiles) -> list[str]:
+    """Cost, and the hyperparameters that were set, part by part."""
+    learned = {} if files.null_threshold is None else {"null_threshold": files.null_threshold}
+    parts = {"strategy": files.part("strategy"), "training": files.part("training"),
+             "task": {**files.part("task"), **learned}}  # fmt: skip
+    rows = [
+        [f"{part}.{key}", shorten(str(value), 80)]
+        for part, values in parts.items()
         for key, value in values.items()
         if value is not None and key != "labels" and not isinstance(value, dict | list)
     ]
-    trainable, total = finite(files.metrics.get("trainable_parameters")), finite(files.metrics.get("total_parameters"))
-    device = markdown(files.metrics.get("device") or "an unknown device")
-    peak = memory(files.metrics.get("peak_memory_mb"))
-    said = f"Trained for {duration(files.metrics.get('fit_seconds'))} on {device}, peak memory {peak}."
+    metrics, peak = files.metrics, memory(files.metrics.get("peak_memory_mb"))
+    said = f"Trained for {duration(metrics.get('fit_seconds'))} on {metrics.get('device') or 'an unknown device'}, "
+    said += f"peak memory {peak}."
+    trainable, total = finite(metrics.get("trainable_parameters")), finite(metrics.get("total_parameters"))
     if trainable is not None and total:
         said += f" {count(trainable)} of {count(total)} parameters were trained ({share(trainable / total)})."
-    return f"## Training procedure\n\n{said}" + ("\n\n" + _table(["setting", "value"], rows) if rows else "")
+    return [markdown(said), *([_table(["setting", "value"], rows)] if rows else [])]
 
 
-def _results(files: RunFiles) -> str:
-    splits = [name for name in ("validation", "test") if files.metrics.get(name)]
-    scores = {split: files.metrics[split] for split in splits}
-    names = {name: None for split in splits for name, value in scores[split].items() if finite(value) is not None}
-    if not names:
-        return "## Results\n\nNot evaluated."
+def _results(files: RunFiles) -> list[str]:
+    if not files.score_names:
+        return ["Not evaluated."]
     rows = [
-        [markdown(score_title(files, name)), *(score_value(name, scores[split].get(name)) for split in splits)]
-        for name in names
+        [generation.score_title(files, name), *(score_value(name, each.get(name)) for each in files.splits.values())]
+        for name in files.score_names
     ]
-    return "## Results\n\n" + _table(["score", *splits], rows) + _groups(files)
-
-
-def _groups(files: RunFiles) -> str:
-    """The scores of each class or type, weakest first."""
-    if not files.groups:
-        return ""
-    keys = ("f1", "precision", "recall")
-    rows = [
-        [markdown(label), *(score(row.get(key)) for key in keys), count(row.get("support"))]
+    groups = [
+        [label, *(score(row.get(key)) for key in ("f1", "precision", "recall")), count(row.get("support"))]
         for label, row in by_weakness(files.groups)
     ]
-    return "\n\n" + _table([files.label_noun, "F1", "precision", "recall", files.counted_noun], rows)
+    head = [files.label_noun, "F1", "precision", "recall", files.counted_noun]
+    return [_table(["score", *files.splits], rows), *([_table(head, groups)] if groups else [])]
 
 
-def _limits(files: RunFiles) -> str:
+def _limits(files: RunFiles) -> list[str]:
     """What was measured to be weak, and what was not measured."""
-    said = [
+    error = finite(files.scores.get("calibration_error"))
+    return [
         *_limits_of_groups(files),
-        *_limits_of_scores(files),
+        *([f"Calibration error {score(error)}. {calibration_sentence(files)}"] if error is not None else []),
+        *silence(files),
+        *([] if files.metrics.get("test") else [_NO_TEST]),
         *_limits_of_data(files),
-        *card_written.limits(files),
-        *(markdown(warning) for warning in files.metrics.get("warnings") or []),
+        *(_limits_of_writing(files) if files.generative else []),
+        *map(str, files.metrics.get("warnings") or []),
         "Not measured: other domains and languages, fairness between groups of people, texts made to deceive it.",
     ]
-    return "## Limits\n\n" + "\n".join(f"- {line}" for line in said)
 
 
 def _limits_of_groups(files: RunFiles) -> list[str]:
     groups = files.groups
-    weak = [f"{markdown(label)} (F1 {score(groups[label].get('f1'))})" for label in weakest(groups)]
-    rare = [label for label, row in groups.items() if (finite(row.get("support")) or 0) < 10]
-    said = [f"Weakest on {listing(weak)}."] if weak else []
-    if rare:
-        some = plural(len(rare), f"{files.label_noun} has", f"{files.label_noun}s have")
-        said.append(f"{some} fewer than ten {files.counted_noun} in the evaluation: their scores are rough.")
-    return said
-
-
-def _limits_of_scores(files: RunFiles) -> list[str]:
-    bins, error = files.scores.get("calibration_bins") or [], finite(files.scores.get("calibration_error"))
-    said = []
-    if error is not None:
-        said.append(f"Calibration error {score(error)}. {calibration_sentence(bins, error, files.multi_label)}")
-    said += _limits_of_answers(files) if files.task == "question_answering" else []
-    if not files.metrics.get("test"):
-        said.append("There was no test split: validation chose the best step and gave these scores.")
-    return said
-
-
-def _limits_of_answers(files: RunFiles) -> list[str]:
-    """How it does where there is an answer, against saying nothing."""
-    none, rows = finite(files.scores.get("num_no_answer")), finite(files.scores.get("num_rows"))
-    exact, silent = (finite(files.scores.get(f"{part}_answer_exact_match")) for part in ("has", "no"))
-    if not none or not rows or exact is None or silent is None:
-        return []
-    return [
-        f"Word for word it answers {percent(exact)} of the questions that have an answer, and leaves {percent(silent)} "
-        f"of those that have none unanswered. Never answering would be right {percent(none / rows)} of the time."
-    ]
+    weak = [f"{label} (F1 {score(groups[label].get('f1'))})" for label in weakest(groups)]
+    rare = sum((finite(row.get("support")) or 0) < 10 for row in groups.values())
+    some = plural(rare, f"{files.label_noun} has", f"{files.label_noun}s have")
+    rough = f"{some} fewer than ten {files.counted_noun} in the evaluation: their scores are rough."
+    return [*([f"Weakest on {listing(weak)}."] if weak else []), *([rough] if rare else [])]
 
 
 def _limits_of_data(files: RunFiles) -> list[str]:
-    """Duplicates across splits, and texts that were cut."""
-    pairs = {name: number for name, number in (files.ledger.get("duplicates_across_splits") or {}).items() if number}
-    said = []
-    for name, number in pairs.items():
-        both = markdown(" and ".join(str(name).split("/")))
-        said.append(f"{plural(number, 'text')} in both {both}: the scores are a little too good.")
-    train = (files.ledger.get("splits") or {}).get("train") or {}
-    kept, truncated = finite(train.get("rows_kept")), finite(train.get("truncated"))
-    if kept and truncated:
+    """Duplicates across splits, and texts and answers that were cut."""
+    said = [f"{shared}: the scores are a little too good." for shared in origin.shared_texts(files)]
+    train = origin.splits_of(files).get("train") or {}
+    kept, cut, answers = (finite(train.get(key)) for key in ("rows_kept", "truncated", "answers_cut"))
+    if kept and cut:
         limit = f"Texts of more than {count(files.ledger.get('max_length'))} tokens are cut"
-        said.append(f"{limit}: {percent(truncated / kept)} in training.")
+        said.append(f"{limit}: {percent(cut / kept)} in training.")
+    return [*said, *([f"{percent(answers / kept)} of the training answers were cut."] if answers and kept else [])]
+
+
+def _limits_of_writing(files: RunFiles) -> list[str]:
+    """And what a score of written answers does not say."""
+    finished, written = finite(files.scores.get("finished")), finite(files.scores.get("answers"))
+    said = []
+    if finished is not None and finished < 1:
+        said.append(f"{percent(1 - finished)} of the answers written for the scores did not end, and were cut.")
+    if written is None:
+        said.append("No answer was written for the scores: they are of likelihoods alone.")
+    elif written < (finite(files.scores.get("num_rows")) or 0):
+        said.append(f"Scores of written answers are of {count(written)} rows only.")
+    if generation.falls(files):
+        said.append("Tuning made the chosen answers themselves less likely, only less so than the rejected ones.")
+    if files.task != "seq2seq" and files.part("task").get("shape") != "text":
+        said.append("Whether its answers are true, safe or harmless was not measured.")
     return said
 
 
-def _use(files: RunFiles) -> str:
+def _use(files: RunFiles) -> list[str]:
     kind = "plain PEFT" if usage.is_adapter(files) else "plain transformers"
-    blocks = [
+    return [
         code_block("sh", usage.predict_command(files)),
         code_block("python", usage.python_lines(files)),
         f"With {kind}:",
         code_block("python", usage.plain_lines(files)),
     ]
-    return "## How to use\n\n" + "\n\n".join(blocks)
-
-
-def _repeat(files: RunFiles) -> str:
-    versions = files.metrics.get("versions") or {}
-    listed = ", ".join(f"{markdown(name)} {markdown(version)}" for name, version in versions.items())
-    said = "## How to repeat it\n\n" + code_block("sh", usage.repeat_commands(files))
-    return said + (f"\n\n## Versions\n\n{listed}" if listed else "")

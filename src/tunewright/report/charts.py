@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,8 +23,12 @@ class Series:
     name: str
     points: Sequence[Point]
     faint: bool = False
+    dashed: bool = False
     colour: int = 0  # which of the page's five series colours; below 0: grey
-    opacity: float = 0.3  # of a faint line
+
+    @property
+    def stroke(self) -> str:
+        return svg.COLOURS[self.colour % 5] if self.colour >= 0 else svg.MUTED
 
 
 def line_chart(
@@ -39,43 +43,22 @@ def line_chart(
     marker: float | None = None,
     marker_text: str = "best",
     top: float | None = None,
-    levels: Sequence[tuple[str, float]] = (),
-    from_zero: bool = False,
 ) -> Markup:
     """Lines over one x axis. On a log axis only values above 0 are drawn. `marker`: the x that is marked; `top`: the
-    y that is never exceeded (1 for a score); `levels`: named heights, dashed; `from_zero`: the x axis starts
-    there. Without any point: an empty text."""
+    y that is never exceeded (1 for a score). Without any point: an empty text."""
     series = [_drawable(line, log_x, log_y) for line in series]
     series = [line for line in series if line.points]
     if not series:
         return Markup("")
-    entries = [(line.name, svg.COLOURS[line.colour % 5]) for line in series if not line.faint]
-    key, taken = svg.legend(entries, 46, WIDTH - 8)
-    left, height = series[0].points[0]
-    heights = [height, *(level for _, level in levels)]
-    unseen = Series("", [(0.0 if from_zero else left, height) for height in heights])  # widens the axes
-    frame = _line_frame([*series, unseen], taken + 26, log_x, log_y, top)
+    key, taken = svg.legend([(line.name, line.stroke) for line in series if not line.faint], 46, WIDTH - 8)
+    frame = _line_frame(series, taken + 26, log_x, log_y, top)
     content = [
         key,
         frame.axes(x_label, svg.tick_text, svg.tick_text),
         _marker(frame, marker, marker_text),
-        *(_line(frame, line) for line in series),
-        *_levels(frame, levels),
-        _hover(frame, [line for line in series if not line.faint], x_label),
+        *(_line(frame, line, x_label) for line in series),
     ]
     return svg.drawing(name, title, description, WIDTH, frame.bottom + 44, *content)
-
-
-def _levels(frame: svg.Frame, levels: Sequence[tuple[str, float]]) -> Iterator[Markup]:
-    """Dashed lines, each with its name above it, at the left or behind the names at about the same height."""
-    taken: list[tuple[float, float]] = []  # height and right end of the names
-    for name, height in levels:
-        y, width = frame.y(height), len(name) * svg.FONT_SIZE * svg.CHARACTER
-        yield svg.line(frame.left, y, frame.right, y, stroke=svg.MUTED, stroke_dasharray="5 4", stroke_width=1.4)
-        at = max((end + 12 for other, end in taken if abs(other - y) < 15), default=frame.left + 4)
-        if at + width < frame.right:
-            yield svg.text(at, y - 5, name, **svg.HALO)
-            taken.append((y, at + width))
 
 
 def _drawable(line: Series, log_x: bool, log_y: bool) -> Series:
@@ -102,14 +85,18 @@ def _padded(low: float, high: float, padding: float, log: bool) -> tuple[float, 
     return low - extra, high + extra
 
 
-def _line(frame: svg.Frame, line: Series) -> Markup:
-    colour = svg.COLOURS[line.colour % 5] if line.colour >= 0 else svg.MUTED
-    style = {"stroke_width": 1.2, "stroke_opacity": line.opacity} if line.faint else {"stroke_width": 2.2}
-    path = element("path", d=frame.path(line.points), fill="none", stroke=colour, stroke_linejoin="round", **style)
-    if line.faint or len(line.points) > 30:
+def _line(frame: svg.Frame, line: Series, x_label: str) -> Markup:
+    """With a dot at each of few points, which says its values."""
+    style = {"stroke_width": 1.2, "stroke_opacity": 0.4} if line.faint else {"stroke_width": 2.2}
+    dashes = "5 4" if line.dashed else None
+    path = element("path", d=frame.path(line.points), fill="none", stroke=line.stroke, stroke_linejoin="round",
+                   stroke_dasharray=dashes, **style)  # fmt: skip
+    if line.faint or line.dashed or len(line.points) > 30:
         return path
-    dots = (element("circle", cx=svg.number(frame.x(x)), cy=svg.number(frame.y(y)), r=3, fill=colour)
-            for x, y in line.points)  # fmt: skip
+    dots = (
+        svg.circle(frame.x(x), frame.y(y), 3, f"{x_label} {svg.tick_text(x)}: {line.name} {y:.4g}", fill=line.stroke)
+        for x, y in line.points
+    )
     return join([path, *dots])
 
 
@@ -122,20 +109,74 @@ def _marker(frame: svg.Frame, at: float | None, content: str) -> Markup:
     return join([dashed, svg.text(x, frame.top - 9, content, text_anchor=anchor, fill=svg.INK)])
 
 
-def _hover(frame: svg.Frame, series: Sequence[Series], x_label: str) -> Markup:
-    """Invisible stretches that show the values at the nearest x while the pointer rests there."""
-    places = sorted({x for line in series for x, _ in line.points})
-    if not 0 < len(places) <= 500:
-        return Markup("")
-    values = [dict(line.points) for line in series]
-    stretches = svg.pairwise_midpoints([frame.x(x) for x in places], frame.left, frame.right)
-    parts = []
-    for place, (left, right) in zip(places, stretches, strict=True):
-        said = [f"{line.name} {known[place]:.4g}" for line, known in zip(series, values, strict=True) if place in known]
-        tip = svg.hint(f"{x_label} {svg.tick_text(place)}: " + ", ".join(said))
-        height = frame.bottom - frame.top
-        parts.append(svg.rectangle(left, frame.top, right - left, height, tip, fill="transparent"))
-    return join(parts)
+@dataclass(frozen=True)
+class Dot:
+    """A point of a scatter: `tip` is said where the pointer rests; `label` stands beside it where there is room."""
+
+    x: float
+    y: float
+    tip: str
+    label: str = ""
+    colour: str = svg.GOOD
+    hollow: bool = False
+    large: bool = False
+    interval: Point | None = None  # of y
+
+
+def scatter(
+    name: str,
+    title: str,
+    description: str,
+    dots: Sequence[Dot],
+    *,
+    x_label: str,
+    x_text: Callable[[float], str] = svg.tick_text,
+    log_x: bool = False,
+    steps: Sequence[Point] = (),
+) -> Markup:
+    """Dots with their intervals and labels, the first above all others. `steps`: corners of a line through some."""
+    across = [dot.x for dot in dots]
+    heights = [end for dot in dots for end in (dot.interval or (dot.y, dot.y))]
+    x_range = (min(across) / 1.35, max(across) * 1.35) if log_x else _padded(min(across), max(across), 0.04, False)
+    room = (max(heights) - min(heights)) * 0.08 or 0.01
+    frame = svg.Frame(46, 12, WIDTH - 20, 280, x_range, (min(heights) - room, max(heights) + room), log_x=log_x)
+    path = element("path", d=frame.path(steps), fill="none", stroke=svg.GOOD, stroke_width=1.6, stroke_opacity=0.55)
+    content = [
+        frame.axes(x_label, x_text, svg.tick_text),
+        path if len(steps) > 1 else None,
+        *(_dot(frame, dot) for dot in reversed(dots)),
+        *_labels(frame, dots),
+    ]
+    return svg.drawing(name, title, description, WIDTH, frame.bottom + 44, *content)
+
+
+def _dot(frame: svg.Frame, dot: Dot) -> Markup:
+    x, y = frame.x(dot.x), frame.y(dot.y)
+    low, high = dot.interval or (dot.y, dot.y)
+    style = {"fill": "var(--surface, #ffffff)" if dot.hollow else dot.colour, "stroke": dot.colour, "stroke_width": 2}
+    whisker = svg.line(x, frame.y(low), x, frame.y(high), stroke=svg.MUTED, stroke_opacity=0.4, stroke_width=1.4)
+    return join([whisker, svg.circle(x, y, 7.5 if dot.large else 5, dot.tip, **style)])
+
+
+def _labels(frame: svg.Frame, dots: Sequence[Dot]) -> list[Markup]:
+    """A label beside each dot where one has room: no two overlap."""
+    taken = [(frame.x(dot.x) - 6, frame.y(dot.y) - 6, frame.x(dot.x) + 6, frame.y(dot.y) + 6) for dot in dots]
+    found = []
+    for dot in dots:
+        x, y, width = frame.x(dot.x), frame.y(dot.y), svg.text_width(dot.label)
+        places = [(x - 10 - width, y - 8), (x + 10, y - 8), (x - width / 2, y - 26), (x - width / 2, y + 10)]
+        boxes = [(left, top, left + width, top + 15) for left, top in places]
+        free = [box for box in boxes if frame.left < box[0] and box[2] < frame.right + 8 and box[3] < frame.bottom
+                and not any(_overlap(box, other) for other in taken)]  # fmt: skip
+        if dot.label and free:
+            style = {"fill": svg.INK, "font_weight": 640 if dot.large else None, **svg.HALO}
+            found.append(svg.text(free[0][0], free[0][3] - 3, dot.label, **style))
+            taken.append(free[0])
+    return found
+
+
+def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def heat_map(name: str, title: str, description: str, labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Markup:
@@ -200,8 +241,8 @@ def _heat_map_texts(labels: Sequence[str], margin: float, top: float, size: floa
 
 
 def calibration(name: str, title: str, description: str, bins: Sequence[dict[str, Any]]) -> Markup:
-    """A reliability diagram: how often the model was right (height) at each confidence (place), the gap to the
-    confidence it had, and below how many rows each bin holds. Without a filled bin: an empty text."""
+    """A reliability diagram: how often the model was right (height) at each confidence (place), and the gap to the
+    confidence it had. Without a filled bin: an empty text."""
     filled = [bin_ for bin_ in bins if finite(bin_.get("count")) and finite(bin_.get("accuracy")) is not None]
     if not filled:
         return Markup("")
@@ -209,11 +250,9 @@ def calibration(name: str, title: str, description: str, bins: Sequence[dict[str
     top = taken + 12
     frame = svg.Frame(46, top, WIDTH - 22, top + 230, (0.0, 1.0), (0.0, 1.0))
     ideal = svg.line(frame.x(0), frame.y(0), frame.x(1), frame.y(1), stroke=svg.INK, stroke_dasharray="3 4")
-    axes = frame.axes("", _percent_tick, _percent_tick)
-    content = [key, axes, *(_reliability(frame, bin_) for bin_ in filled), ideal, _histogram(frame, filled)]
-    middle = (frame.left + frame.right) / 2
-    content.append(svg.text(middle, frame.bottom + 88, "confidence of the model, and rows at it", text_anchor="middle"))
-    return svg.drawing(name, title, description, WIDTH, frame.bottom + 96, *content)
+    axes = frame.axes("confidence of the model", _percent_tick, _percent_tick)
+    content = [key, axes, *(_reliability(frame, bin_) for bin_ in filled), ideal]
+    return svg.drawing(name, title, description, WIDTH, frame.bottom + 44, *content)
 
 
 def _percent_tick(value: float) -> str:
@@ -231,17 +270,6 @@ def _reliability(frame: svg.Frame, bin_: dict[str, Any]) -> Markup:
     above, below = min(frame.y(right), frame.y(sure)), max(frame.y(right), frame.y(sure))
     style = {"fill": svg.BAD, "fill_opacity": 0.35, "stroke": svg.BAD, "stroke_width": 1}
     return element("g", tip, bar, svg.rectangle(left + 0.5, above, width - 1, below - above, **style))
-
-
-def _histogram(frame: svg.Frame, bins: Sequence[dict[str, Any]]) -> Markup:
-    most, base, height = max(bin_["count"] for bin_ in bins), frame.bottom + 70, 38
-    parts = []
-    for bin_ in bins:
-        left, width = frame.x(bin_["lower"]) + 1, frame.x(bin_["upper"]) - frame.x(bin_["lower"]) - 2
-        tall = max(height * bin_["count"] / most, 1.0)
-        tip = svg.hint(plural(bin_["count"], "row"))
-        parts.append(svg.rectangle(left, base - tall, width, tall, tip, fill=svg.MUTED, fill_opacity=0.55))
-    return join(parts)
 
 
 def bars(name: str, title: str, description: str, items: Sequence[tuple[str, Any]], good: int | None = None) -> Markup:

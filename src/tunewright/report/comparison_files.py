@@ -175,11 +175,6 @@ class Comparison:
         return self.scored[: max(at[0], 2)] if at else self.scored
 
     @property
-    def answering(self) -> list[Contestant]:
-        """Those whose replies are known: all rows of `lines`."""
-        return [item for item in self.contestants if item.replies]
-
-    @property
     def every_run(self) -> list[Record]:
         return [run for item in self.contestants for run in item.runs]
 

@@ -13,8 +13,10 @@ import yaml
 
 from ..embedded import ALIASES
 from ..errors import RunDirectoryError
+from ..files import read_json
 from . import privacy, stored
 from .stored import Stored
+from .words import finite
 
 Record = dict[str, Any]
 
@@ -61,11 +63,6 @@ class RunFiles:
         if self.task == "token_classification":
             return "tag" if self.plain_tags else "entity type"
         return "label"
-
-    @property
-    def group_noun(self) -> str:
-        """What scores are told apart by."""
-        return self.label_noun if self.task == "token_classification" else "class"
 
     @property
     def groups(self) -> dict[str, Record]:
@@ -116,6 +113,17 @@ class RunFiles:
         return self.metrics.get(self.split) or {}
 
     @property
+    def splits(self) -> dict[str, Record]:
+        """The scores of each split that was evaluated."""
+        return {name: self.metrics[name] for name in ("validation", "test") if self.metrics.get(name)}
+
+    @property
+    def score_names(self) -> list[str]:
+        """The scores of any split that are one number."""
+        known = (name for scores in self.splits.values() for name, value in scores.items() if finite(value) is not None)
+        return list(dict.fromkeys(known))
+
+    @property
     def before(self) -> Record:
         """The scores of the untuned model on the split that the report speaks of; empty where nobody measured them."""
         return self.metrics.get("before") or {}
@@ -142,7 +150,8 @@ def read(run: Path, template: bool = True) -> RunFiles:
     config, metrics = _mapping(run / "run.yaml"), _mapping(run / "metrics.json")
     training, evaluations = _history(run / "history.jsonl")
     split, predictions = _predictions(run / "predictions")
-    generative = ((config.get("task") or {}).get("kind") or metrics.get("task")) in GENERATIVE
+    task = config.get("task")
+    generative = ((isinstance(task, dict) and task.get("kind")) or metrics.get("task")) in GENERATIVE
     return RunFiles(
         name=run.resolve().name,
         config=_private_config(config),
@@ -198,8 +207,10 @@ def _private_predictions(lines: list[Record] | None) -> list[Record] | None:
 def _mapping(path: Path) -> Record:
     if not path.is_file():
         return {}
-    text = path.read_text(encoding="utf-8")
-    content = yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.suffix == ".yaml" else read_json(path)
+    except (ValueError, RecursionError, yaml.YAMLError):
+        raise RunDirectoryError("is damaged", where=str(path), fix="restore a copy, or train again") from None
     if not isinstance(content, dict):
         fault = f"a mapping was expected, not {type(content).__name__}"
         raise RunDirectoryError(fault, where=path.name, fix="train again to mend it")
@@ -208,15 +219,15 @@ def _mapping(path: Path) -> Record:
 
 def _json_lines(path: Path) -> Iterator[Record]:
     """The objects of a file of lines; an unfinished last line is what an interruption leaves, and is no error."""
-    lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    lines = path.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n")
     for number, line in enumerate(lines, 1):
         try:
             value = json.loads(line) if line.strip() else None
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             if number == len(lines):
                 return
             where = f"{path.name}, line {number}"
-            raise RunDirectoryError(f"no JSON ({error.msg})", where=where, fix="drop the line") from error
+            raise RunDirectoryError(f"no JSON ({error})", where=where, fix="drop the line") from error
         if isinstance(value, dict):
             yield value
 

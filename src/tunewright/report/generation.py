@@ -1,13 +1,17 @@
-"""What the scores and predictions of a task that writes answers say. Pure functions."""
+"""Of a model that writes answers: what its scores say, its answers, and the stored template."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Sequence
 
+from . import page
 from .files import Record, RunFiles
-from .words import count, finite, percent, score, score_name, score_value, score_word
+from .markup import Markup, element, join
+from .words import NOTHING, count, finite, percent, plural, score, score_name, score_value, score_word, shorten
+
+SHOWN, LETTERS = 20, 600  # rows of the table of answers, and characters of a text in it
+CAPTION = "Prompts and answers"
 
 # The score that stands for the whole.
 FIRST = {
@@ -45,6 +49,7 @@ ABOUT = {
     "json_answers": "rows among them whose reference is a JSON object; the scores of JSON are theirs",
 }
 _OF_PAIRS = {
+    "loss": "what was trained on; lower is better",
     "accuracy": "share of pairs whose chosen answer has the higher reward; 0.5 is chance",
     "chosen_reward": "how much likelier than before tuning the chosen answers are: beta times the difference of their "
     "log-probabilities; below 0 they became less likely",
@@ -53,36 +58,6 @@ _OF_PAIRS = {
 _WITHOUT_REFERENCE = {
     "chosen_reward": "beta times the log-probability a token of the chosen answers; nearer to 0 is likelier",
 }
-
-
-class Answer(NamedTuple):
-    """A row, and what was written. rejected: of a pair; None stands for what is not there."""
-
-    row: object
-    prompt: str
-    reference: str | None
-    rejected: str | None
-    written: str | None
-    finished: bool
-    loss: float | None
-
-
-def answers(lines: Iterable[Record]) -> list[Answer]:
-    return [_answer(line) for line in lines]
-
-
-def _answer(line: Record) -> Answer:
-    known = {key: None if line.get(key) is None else str(line[key]) for key in ("label", "rejected", "predicted")}
-    text, ended = str(line.get("text") or ""), line.get("finished", True) is not False
-    return Answer(line.get("row"), text, known["label"], known["rejected"], known["predicted"], ended,
-                  finite(line.get("loss")))  # fmt: skip
-
-
-def worst(found: Iterable[Answer], limit: int = 20) -> list[Answer]:
-    """Those with an answer in writing, where any has one; the highest loss first, as they come where none is known."""
-    rows = list(found)
-    shown = [row for row in rows if row.written is not None] or rows
-    return sorted(shown, key=lambda row: -math.inf if row.loss is None else row.loss, reverse=True)[:limit]
 
 
 def loss_name(files: RunFiles) -> str:
@@ -101,15 +76,6 @@ def falls(files: RunFiles) -> bool:
     """Whether the chosen answers themselves became less likely."""
     value = finite(files.scores.get("chosen_reward"))
     return has_reference(files) and value is not None and value < 0
-
-
-def loss_before(files: RunFiles) -> float | None:
-    """The loss of a model that has not moved from its reference: known without measuring it."""
-    if not has_reference(files):
-        return None
-    task = files.part("task")
-    beta = finite(task.get("beta")) or 0.1
-    return {"hinge": 1.0, "ipo": (0.5 / beta) ** 2}.get(str(task.get("loss")), math.log(2))
 
 
 def learned(files: RunFiles) -> str:
@@ -137,14 +103,12 @@ def score_phrase(files: RunFiles, name: str) -> str:
 
 
 def about(files: RunFiles, name: str) -> str | None:
-    """What a score is, in a line."""
+    """What a score of a model that writes is, in a line."""
+    if not files.generative:
+        return None
     if files.task == "preference":
-        if name == "loss":
-            before = loss_before(files)
-            return "what was trained on; lower is better" + (f", {score(before)} before tuning" if before else "")
         known = {**_OF_PAIRS, **({} if has_reference(files) else _WITHOUT_REFERENCE)}
-        if name in known:
-            return known[name]
+        return known.get(name, ABOUT.get(name))
     if name == "loss":
         return (
             f"cross-entropy of a token of the {learned(files)}, in nats: how little it expected them; lower is better"
@@ -152,10 +116,14 @@ def about(files: RunFiles, name: str) -> str | None:
     return ABOUT.get(name)
 
 
-def told_scores(files: RunFiles) -> list[str]:
-    """The scores that are there and have something said of them, in their order."""
-    order = ["accuracy", "loss", "perplexity", "token_accuracy", "margin", "chosen_reward", "rejected_reward", *ABOUT]
-    return [name for name in dict.fromkeys(order) if finite(files.scores.get(name)) is not None and about(files, name)]
+def lead_of_scores(files: RunFiles) -> str:
+    """What the scores by split are of."""
+    if not files.generative:
+        return "Scores by split."
+    said = "Likelihoods are of the references, with everything before a token given."
+    said = "Likelihoods are of the given answers, chosen and rejected." if files.task == "preference" else said
+    written = finite(files.scores.get("answers"))
+    return said + (f" Scores of answers are of {plural(written, 'answer')} that it wrote." if written else "")
 
 
 def likelihood(files: RunFiles, loss: float, on: str) -> str:
@@ -189,3 +157,83 @@ def pairs(files: RunFiles, name: str, value: str, on: str) -> str:
         return f"{said} It ranks by log-probability a token."
     said += " It ranks by how much likelier an answer became by tuning."
     return f"{said} The chosen answers themselves became less likely than before." if falls(files) else said
+
+
+def answers(files: RunFiles) -> Markup:
+    """Prompts, references and what was written; without kept predictions it says so."""
+    title = "Texts" if files.part("task").get("shape") == "text" else "Answers"
+    if files.predictions is None:
+        reason = "The run kept no predictions, so its answers cannot be shown."
+        return page.section("answers", title, reason) if files.scores else Markup("")
+    shown = worst(files.predictions)
+    if not shown:
+        return Markup("")
+    lead = _lead(files, files.predictions, shown)
+    return page.section("answers", title, lead, element("div", _table(files, shown), class_="card texts"))
+
+
+def worst(lines: Sequence[Record]) -> list[Record]:
+    """Those with an answer in writing, where any has one; the highest loss first, as they come where none is known."""
+    shown = [line for line in lines if line.get("predicted") is not None] or list(lines)
+    return sorted(shown, key=lambda line: -math.inf if line.get("loss") is None else line["loss"], reverse=True)[:SHOWN]
+
+
+def _lead(files: RunFiles, lines: Sequence[Record], shown: Sequence[Record]) -> str:
+    """Which rows are shown, in which order, and what the order does not say."""
+    written = sum(line.get("predicted") is not None for line in lines)
+    ranked = any(line.get("loss") is not None for line in shown)
+    number = count(len(shown)) if len(shown) < len(lines) else "All"
+    said = f"{number} of {plural(len(lines), files.row_noun)} of {files.predictions_split}"
+    said += ", the highest loss first." if ranked else "."
+    if not written:
+        return f"{said} None was answered in writing; task.score_answers says how many are."
+    said += f" {count(written)} were answered in writing (task.score_answers)." if written < len(lines) else ""
+    return f"{said} The loss says how little the reference was expected, not how bad the answer is." if ranked else said
+
+
+def _table(files: RunFiles, shown: Sequence[Record]) -> Markup:
+    """A row each; columns that would be empty are left out."""
+    reads_text = files.task == "seq2seq" or files.part("task").get("shape") == "text"
+    limit = files.part("task").get("max_new_tokens")
+    texts = {
+        "text" if reads_text else "prompt": [_text(line.get("text")) for line in shown],
+        "chosen" if files.task == "preference" else "reference": [_text(line.get("label")) for line in shown],
+        "rejected": [_text(line.get("rejected")) for line in shown],
+        "written": [_written(line, limit) for line in shown],
+    }
+    losses = ["" if line.get("loss") is None else score(line["loss"]) for line in shown]
+    told = {name: cells for name, cells in texts.items() if any(cells)}
+    columns = {**told, **({"loss": losses} if any(losses) else {}), "row": [str(line.get("row")) for line in shown]}
+    rows = [[cell or NOTHING for cell in cells] for cells in zip(*columns.values(), strict=True)]
+    return page.table(CAPTION, list(columns), rows, text=len(told))
+
+
+def _text(text: object) -> Markup:
+    if text is None:
+        return Markup("")
+    return element("div", shorten(str(text).strip(), LETTERS) or "(empty)", dir="auto")
+
+
+def _written(line: Record, limit: object) -> Markup:
+    """The answer, and whether it is the reference or was cut."""
+    if line.get("predicted") is None:
+        return Markup("")
+    note = None
+    if str(line["predicted"]).strip() == str(line.get("label")).strip():
+        note = element("span", "as the reference", class_="right small")
+    if line.get("finished") is False:
+        note = element("span", f"cut at {count(limit)} tokens" if finite(limit) else "cut", class_="wrong small")
+    return join([_text(line["predicted"]), note])
+
+
+def template(files: RunFiles) -> Markup:
+    """The template that is stored with the model, folded away."""
+    notes = [str(note) for note in files.ledger.get("notes") or [] if str(note).startswith("template: ")]
+    text, ends = files.stored.template, files.stored.end
+    if text is None and not notes:
+        return Markup("")
+    chosen = notes[-1].removeprefix("template: ") if notes else str(files.part("task").get("template") or "auto")
+    lead = f"Dialogues become text by a template: {chosen}. It is stored with the model, so that plain transformers "
+    told = element("p", "An answer ends with ", element("code", ends), ".") if ends else None
+    shown = page.card(None, told, page.details("Its text (Jinja)", page.code(text))) if text else None
+    return page.section("template", "Template", f"{lead}feeds it what it was trained on.", shown)

@@ -43,17 +43,12 @@ def excerpts(text: str, focus: Sequence[Stretch]) -> list[tuple[int, int]]:
             found[-1] = (found[-1][0], max(end, found[-1][1]))
         else:
             found.append((start, end))
-    return [(_word_start(text, start), _word_end(text, end)) for start, end in found]
+    return [(_at_blank(text, start), _at_blank(text, end)) for start, end in found]
 
 
-def _word_start(text: str, place: int) -> int:
-    """No half word opens an excerpt; a text without blanks is cut where it is."""
+def _at_blank(text: str, place: int) -> int:
+    """The next blank, so that no half word begins or ends an excerpt; a text without blanks is cut where it is."""
     blank = text.find(" ", place, place + 20) if place else -1
-    return blank + 1 if blank >= 0 else place
-
-
-def _word_end(text: str, place: int) -> int:
-    blank = text.rfind(" ", max(place - 20, 0), place) if place < len(text) else -1
     return blank if blank >= 0 else place
 
 

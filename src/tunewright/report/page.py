@@ -1,11 +1,64 @@
-"""Parts that every section of the page uses. Data in, markup out."""
+"""Whole pages that need no network, no script and no other file; and the parts that their sections use."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from .markup import Markup, element, join
-from .words import percent, share
+from .style import CSS
+
+# Nothing is fetched and nothing runs, whatever a text of the data might hold.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_HEADING = re.compile(r'<section id="([\w-]+)"[^>]*><h2[^>]*>([^<]*)</h2>')
+
+
+def document(title: str, content: Sequence[Markup]) -> str:
+    """A whole page."""
+    head = element(
+        "head",
+        Markup(f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
+        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+        Markup('<meta name="color-scheme" content="light dark"><meta name="robots" content="noindex">'),
+        element("title", title),
+        element("style", Markup(CSS)),
+    )
+    body = element("body", element("main", *content))
+    return f'<!DOCTYPE html>\n<html lang="en">\n{head}\n{body}\n</html>\n'
+
+
+def header(kind: str, title: str, lead: str, about: str | None = None) -> Markup:
+    """What the page is, what it is about, and in a sentence what came of it."""
+    return element(
+        "header",
+        element("p", f"Tunewright {kind}", class_="about"),
+        element("h1", title, dir="auto"),
+        element("p", lead, class_="lead"),
+        element("p", about, class_="about") if about else None,
+    )
+
+
+def contents(sections: Iterable[Markup]) -> Markup:
+    """Links to the sections that are there."""
+    found = [match for section in sections if (match := _HEADING.match(section))]
+    links = (element("a", Markup(match[2]), href=f"#{match[1]}") for match in found)
+    return element("nav", *links, aria_label="Sections")
+
+
+def footer(versions: object, said: str) -> Markup:
+    """Who made the page. versions: of the record."""
+    version = versions.get("tunewright") if isinstance(versions, dict) else None
+    return element("footer", f"Made by Tunewright {version or ''}".rstrip() + f" from {said}")
+
+
+def tiles(name: str, found: Iterable[Markup]) -> Markup:
+    return element("dl", *found, class_="tiles", aria_label=name)
+
+
+def tile(name: str, value: str, more: str, main: bool = False) -> Markup:
+    """A key figure."""
+    parts = [element("dt", name), element("dd", value, class_="value"), element("dd", more, class_="more")]
+    return element("div", *parts, class_="tile main" if main else "tile")
 
 
 def section(identifier: str, title: str, lead: object, *content: object) -> Markup:
@@ -24,11 +77,21 @@ def card(title: object, *content: object) -> Markup:
     return element("div", element("h3", title) if title else None, *content, class_="card")
 
 
-def chart(title: object, drawing: Markup, note: object = None) -> Markup:
+def note(said: object) -> Markup | None:
+    """A remark in small letters; nothing where nothing is said."""
+    return element("p", said, class_="note") if said else None
+
+
+def chart(title: object, drawing: Markup, said: object = None) -> Markup:
     """A card that holds a drawing; nothing where nothing was drawn."""
-    if not drawing:
-        return Markup("")
-    return card(title, drawing, element("p", note, class_="note") if note else None)
+    return card(title, drawing, note(said)) if drawing else Markup("")
+
+
+def sheet(
+    title: str, head: Sequence[object], rows: Sequence[Sequence[object]], said: object = None, text: int = 1
+) -> Markup:
+    """A card that holds a table; nothing where it has no row."""
+    return card(title, table(title, head, rows, text=text), note(said)) if rows else Markup("")
 
 
 def grid(*cards: Markup, columns: int = 2) -> Markup:
@@ -84,21 +147,13 @@ def measure(value: float | None, said: str) -> Markup:
     return element("span", said, bar, class_="measure")
 
 
-def by_confidence(found: Sequence[tuple[float, float, float]], noun: str) -> Markup:
-    """What keeping only the surest answers would give, from `analysis.surest`; nothing where that is nothing."""
-    if not found:
-        return Markup("")
-    title = f"If only the surest {noun} were kept"
-    rows = [[percent(kept, 0), share(least), percent(right)] for kept, least, right in found]
-    return card(title, table(title, [f"{noun} kept", "confidence from", "right"], rows))
+def items(said: Iterable[object]) -> Markup:
+    return element("ul", *(element("li", item) for item in said), class_="plain")
 
 
-def notice(title: str, items: Sequence[object]) -> Markup:
+def notice(title: str, said: Sequence[object]) -> Markup:
     """Something to be aware of; nothing where there is nothing."""
-    if not items:
-        return Markup("")
-    entries = element("ul", *(element("li", item) for item in items))
-    return element("div", element("strong", title), entries, class_="notice", role="note")
+    return element("div", element("strong", title), items(said), class_="notice", role="note") if said else Markup("")
 
 
 def code(content: str) -> Markup:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..files import read_json, write_text
-from . import comparison_files, comparison_sections, html, page, svg
-from .markup import Markup, clean, element
+from . import charts, comparison_files, comparison_sections, page, svg
+from .files import Record
+from .markup import Markup
 from .words import NOTHING, duration, finite, plural, score_name, score_value
 
-WIDTH, HEIGHT = 420, 190
 WORDS = {"finished": "finished", "pruned": "stopped early", "failed": "failed"}
 
 
@@ -20,71 +21,58 @@ def write(out: Path) -> Path:
     return out / "report.html"
 
 
-def render(found: dict[str, Any], compared: comparison_files.Comparison) -> str:
+def render(found: Record, compared: comparison_files.Comparison) -> str:
     """The page of search.json and of the comparison that ended it."""
-    sections = [charts(found), trials(found), comparison_sections.table(compared)]
-    top = element(
-        "header",
-        element("p", "Tunewright search", class_="about"),
-        element("h1", title(found), dir="auto"),
-        element("p", str((found.get("verdict") or {}).get("sentence", "")), class_="lead"),
-        element("p", f"{plural(len(found['trials']), 'trial')} in {duration(found['seconds'])} · {found['strategy']} · "
-                     f"{', '.join(found['space'])}", class_="about"),
-    )  # fmt: skip
+    sections = [drawn(found), trials(found), comparison_sections.table(compared)]
+    trials_said = f"{plural(len(found['trials']), 'trial')} in {duration(found['seconds'])}"
+    about = f"{trials_said} · {found['strategy']} · {', '.join(found['space'])}"
+    top = page.header("search", title(found), str((found.get("verdict") or {}).get("sentence", "")), about)
     use = page.code(f'tunewright predict {compared.where} --text "..."')
-    footer = element("footer", f"Made by Tunewright {clean(found['versions'].get('tunewright', ''))} from search.json.")
-    return html.document("Search", [top, use, *sections, footer])
+    return page.document("Search", [top, use, *sections, page.footer(found["versions"], "search.json.")])
 
 
-def title(found: dict[str, Any]) -> str:
+def title(found: Record) -> str:
     winner = (found.get("verdict") or {}).get("winner")
     return {"tuned": "Tuning beat the default", "default": "Keep the default"}.get(str(winner), "No verdict")
 
 
-def charts(found: dict[str, Any]) -> Markup:
-    """Scores in the order of the trials, and by each setting."""
-    name = score_name(found["metric"]["name"])
-    cards = [
-        page.chart("Trials in their order", scatter("order", "trial", name, list(enumerate(found["trials"])), found))
-    ]
-    for path in dict.fromkeys(path for item in found["trials"] for path in item["settings"]):
-        points = [(item["settings"].get(path), item) for item in found["trials"]]
-        known = [(value, item) for value, item in points if finite(value) is not None]
-        if len(known) == len([value for value, _ in points if value is not None]) and len({x for x, _ in known}) > 1:
-            cards.append(page.chart(path, scatter(path, path.split(".")[-1], name, known, found)))
-    lead = f"{name} on validation; the default is orange, the best large, what was stopped early hollow."
-    return page.section("trials-drawn", "What was tried", lead, page.grid(*cards))
+def drawn(found: Record) -> Markup:
+    """Scores in the order of the trials, and by each setting whose values are numbers."""
+    cards = [scatter("Trials in their order", "trial", found, list(enumerate(found["trials"])))]
+    for path in paths_of(found):
+        points = [(value, item) for item in found["trials"] if (value := item["settings"].get(path)) is not None]
+        if all(finite(value) is not None for value, _ in points) and len({value for value, _ in points}) > 1:
+            cards.append(scatter(path, path.split(".")[-1], found, points))
+    lead = f"{score_name(found['metric']['name'])} on validation; the default is orange, the best large, what was "
+    return page.section("trials-drawn", "What was tried", f"{lead}stopped early hollow.", page.grid(*cards))
 
 
-def scatter(name: str, label: str, score: str, points: list[tuple[Any, Any]], found: dict[str, Any]) -> Markup:
-    """A dot for each trial that has a score."""
-    points = [(float(x), item) for x, item in points if finite(item["value"]) is not None]
-    if not points:
+def paths_of(found: Record) -> list[str]:
+    """The settings that were tried."""
+    return list(dict.fromkeys(path for item in found["trials"] for path in item["settings"]))
+
+
+def scatter(name: str, label: str, found: Record, points: Sequence[tuple[Any, Record]]) -> Markup:
+    """A dot for each trial that has a score, the default above all others."""
+    known = [(float(x), item) for x, item in points if finite(item["value"]) is not None]
+    if not known:
         return Markup("")
-    across, up = [x for x, _ in points], [item["value"] for _, item in points]
+    across, metric = [x for x, _ in known], found["metric"]["name"]
+    described = f"{score_name(metric)} of {plural(len(known), 'trial')} by {label}."
+    dots = [
+        charts.Dot(x, item["value"], f"{item['path']}: {score_value(metric, item['value'])}, {WORDS[item['status']]}",
+                   colour=svg.BAD if item is found["trials"][0] else svg.GOOD, hollow=item["status"] != "finished",
+                   large=item["path"] == found["best"])
+        for x, item in known
+    ]  # fmt: skip
     log = min(across) > 0 and max(across) / min(across) >= 10
-    room = (max(up) - min(up)) * 0.08 or 0.01
-    beside = 1.0 if log else (max(across) - min(across)) * 0.04 or 0.5
-    x_range = (min(across) / 1.15, max(across) * 1.15) if log else (min(across) - beside, max(across) + beside)
-    frame = svg.Frame(46, 12, WIDTH - 12, 12 + HEIGHT, x_range, (min(up) - room, max(up) + room), log_x=log)
-    dots = [dot(frame, x, item, found) for x, item in reversed(points)]  # the default above all others
-    described = f"{score} of {plural(len(points), 'trial')} by {label}."
-    drawn = [frame.axes(label, svg.tick_text, svg.tick_text), *dots]
-    return svg.drawing(f"search-{name}", f"{score} by {label}", described, WIDTH, frame.bottom + 44, *drawn)
+    title = f"{score_name(metric)} by {label}"
+    return page.chart(name, charts.scatter(f"search-{name}", title, described, dots, x_label=label, log_x=log))
 
 
-def dot(frame: svg.Frame, x: float, item: dict[str, Any], found: dict[str, Any]) -> Markup:
-    default, best = item is found["trials"][0], item["path"] == found["best"]
-    colour = svg.BAD if default else svg.GOOD
-    said = f"{item['path']}: {score_value(found['metric']['name'], item['value'])}, {WORDS[item['status']]}"
-    place = {"cx": svg.number(frame.x(x)), "cy": svg.number(frame.y(item["value"])), "r": "6.5" if best else "4.5"}
-    filled = colour if item["status"] == "finished" else "none"
-    return element("circle", svg.hint(said), **place, fill=filled, stroke=colour, stroke_width="1.5")
-
-
-def trials(found: dict[str, Any]) -> Markup:
+def trials(found: Record) -> Markup:
     """A line for each trial, in their order."""
-    paths = list(dict.fromkeys(path for item in found["trials"] for path in item["settings"]))
+    paths = paths_of(found)
     head = ["trial", score_name(found["metric"]["name"]), *(path.split(".")[-1] for path in paths), "time", "ended"]
     rows = [
         [named(item, found), score_value(found["metric"]["name"], item["value"]),
@@ -97,12 +85,9 @@ def trials(found: dict[str, Any]) -> Markup:
     )
 
 
-def named(item: dict[str, Any], found: dict[str, Any]) -> str:
-    said = [
-        word
-        for word, holds in (("default", item is found["trials"][0]), ("best", item["path"] == found["best"]))
-        if holds
-    ]
+def named(item: Record, found: Record) -> str:
+    marks = {"default": item is found["trials"][0], "best": item["path"] == found["best"]}
+    said = [mark for mark, holds in marks.items() if holds]
     return f"{item['path']} ({', '.join(said)})" if said else str(item["path"])
 
 

@@ -121,7 +121,6 @@ u.gold { text-decoration: underline 2px var(--good-ink); text-underline-offset: 
 .said li { margin: 0 0 0.25rem; }
 .texts tbody th .small { display: block; margin-top: 0.2rem; }
 .texts .said .small { display: inline; margin-left: 0.5em; } .texts .said b { font-weight: 620; }
-h3.apart { margin: 1.6rem 0 0.8rem; }
 dl.facts { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: 0.4rem 1.2rem; margin: 0;
   font-size: 0.92rem; }
 dl.facts dt { color: var(--muted); } dl.facts dd { margin: 0; font-variant-numeric: tabular-nums; min-width: 0; }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +18,7 @@ BAD = "var(--series-2, #c2560c)"
 COLOURS = (GOOD, BAD, "var(--series-3, #12805c)", "var(--series-4, #8445b8)", "var(--series-5, #b5305a)")
 
 FONT_SIZE = 12.5
+TICKS = 5  # about so many on an axis
 # Around a text that may cross a line.
 HALO = {"paint_order": "stroke", "stroke": "var(--surface, #ffffff)", "stroke_width": 3.5, "stroke_linejoin": "round"}
 CHARACTER = 0.62  # width of a character as a share of the font size, in a wide system font
@@ -50,6 +50,10 @@ def text(x: float, y: float, content: object, **attributes: object) -> Markup:
     return element("text", content, x=number(x), y=number(y), **attributes)
 
 
+def text_width(content: str) -> float:
+    return len(content) * FONT_SIZE * CHARACTER
+
+
 def line(x1: float, y1: float, x2: float, y2: float, **attributes: object) -> Markup:
     attributes = {"stroke": GRID} | attributes
     return element("line", x1=number(x1), y1=number(y1), x2=number(x2), y2=number(y2), **attributes)
@@ -58,6 +62,11 @@ def line(x1: float, y1: float, x2: float, y2: float, **attributes: object) -> Ma
 def rectangle(x: float, y: float, width: float, height: float, *content: object, **attributes: object) -> Markup:
     size = {"x": number(x), "y": number(y), "width": number(max(width, 0)), "height": number(max(height, 0))}
     return element("rect", *content, **size, **attributes)
+
+
+def circle(x: float, y: float, radius: float, tip: str, **attributes: object) -> Markup:
+    """A dot that says something where the pointer rests on it."""
+    return element("circle", hint(tip), cx=number(x), cy=number(y), r=radius, **attributes)
 
 
 def hint(content: str) -> Markup:
@@ -105,15 +114,15 @@ def _position(value: float, span: tuple[float, float], log: bool) -> float:
     return ((math.log(value) if log else value) - low) / (high - low) if high > low else 0.5
 
 
-def ticks(span: tuple[float, float], log: bool = False, target: int = 5) -> list[float]:
+def ticks(span: tuple[float, float], log: bool = False) -> list[float]:
     """Round values inside the span: steps of 1, 2 or 5 times a power of ten, powers of ten on a log axis."""
-    return _log_ticks(*span) if log else _linear_ticks(*span, target)
+    return _log_ticks(*span) if log else _linear_ticks(*span)
 
 
-def _linear_ticks(low: float, high: float, target: int) -> list[float]:
+def _linear_ticks(low: float, high: float) -> list[float]:
     if high <= low:
         return [low]
-    rough = (high - low) / target
+    rough = (high - low) / TICKS
     power = 10 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
@@ -140,23 +149,15 @@ def tick_text(value: float) -> str:
     return f"{value:.4g}"
 
 
-def legend(
-    entries: Sequence[tuple[str, str]], left: float, right: float, size: float = FONT_SIZE
-) -> tuple[Markup, float]:
+def legend(entries: Sequence[tuple[str, str]], left: float, right: float) -> tuple[Markup, float]:
     """Swatches and names in rows from left to right; gives the markup and the height that it takes."""
     parts, x, row = [], left, 0
     for name, colour in entries:
-        width = 20 + len(name) * size * CHARACTER + 16
+        width = 20 + text_width(name) + 16
         if x > left and x + width > right:
             x, row = left, row + 1
         y = 14 + row * 18
         parts.append(rectangle(x, y - 6, 14, 4, rx=2, fill=colour))
-        parts.append(text(x + 20, y, name, font_size=size, fill=INK))
+        parts.append(text(x + 20, y, name, fill=INK))
         x += width
     return join(parts), 18.0 * (row + 1) if entries else 0.0
-
-
-def pairwise_midpoints(points: Sequence[float], low: float, high: float) -> list[tuple[float, float]]:
-    """For each point the stretch in which it is the nearest: where the pointer shows its values."""
-    edges = [low, *((left + right) / 2 for left, right in itertools.pairwise(points)), high]
-    return list(itertools.pairwise(edges))

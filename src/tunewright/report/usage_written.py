@@ -5,7 +5,6 @@ from __future__ import annotations
 import pprint
 
 from ..data import dialogues
-from ..decoding import NO_HABITS
 from .files import RunFiles
 from .words import finite
 
@@ -81,6 +80,8 @@ def _call(arguments: list[str]) -> list[str]:
 
 def _choice(files: RunFiles) -> list[str]:
     """How tokens are chosen, as the run's task says; and that the checkpoint's own habits have no say."""
+    from ..decoding import NO_HABITS
+
     task = files.part("task")
     temperature = finite(task.get("temperature")) or 0.0
     said = {"max_new_tokens": task.get("max_new_tokens") or 256, "do_sample": temperature > 0}

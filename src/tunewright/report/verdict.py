@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from . import entities, generation
-from .analysis import Point, main_score, ratio_interval, wilson
+from . import generation
+from .analysis import Point, main_score
 from .files import RunFiles
 from .words import NARROW, count, finite, percent, plural, score, score_word
 
@@ -30,27 +30,36 @@ def main(files: RunFiles) -> Main | None:
 
 
 def _interval(files: RunFiles, name: str) -> Point | None:
-    rows = finite(files.scores.get("num_rows"))
+    """Of shares from their number of rows; of what is counted within rows from the predictions alone."""
+    value, rows = finite(files.scores.get(name)), finite(files.scores.get("num_rows"))
     if files.task == "token_classification":
         return _interval_over_rows(files, name)
     shares = ("exact_match",) if files.task == "question_answering" else ("accuracy", "log_probability_accuracy")
-    value = finite(files.scores.get(name))
-    return wilson(value, int(rows)) if name in shares and rows and value is not None else None
+    if name not in shares or not rows or value is None:
+        return None
+    from ..evidence.intervals import interval
+
+    return _ends(*interval(value, value * (1 - value) / rows, int(rows)))
 
 
 def _interval_over_rows(files: RunFiles, name: str) -> Point | None:
-    """Needs the predictions: entities of one row are not independent, so no formula on their number is honest."""
-    if files.predictions is None or files.predictions_split != files.split:
+    """Entities of one row are not independent, so no formula on their number is honest."""
+    if not files.predictions or files.predictions_split != files.split:
         return None
-    sentences = entities.compare(files.predictions)
-    if name == "accuracy":
-        return ratio_interval(entities.word_rows(sentences)) if files.plain_tags else None
-    return ratio_interval(entities.f1_rows(sentences)) if name == "f1" else None
+    from ..evidence.intervals import intervals
+    from ..metrics.rows import scorer
+
+    scores = scorer(files.predictions)
+    found = intervals(scores, seed=0).get(name) if scores else None
+    return _ends(found["low"], found["high"]) if found else None
 
 
-def sentence(files: RunFiles) -> str:
+def _ends(low: float | None, high: float | None) -> Point | None:
+    return None if low is None or high is None else (low, high)
+
+
+def sentence(files: RunFiles, found: Main | None) -> str:
     """How it did, in a sentence or two."""
-    found = main(files)
     if found is None:
         return "It was not evaluated: there are no scores on validation or test data."
     rows, noun = finite(files.scores.get("num_rows")), files.row_noun

@@ -8,9 +8,8 @@ from typing import Any
 
 NOTHING = "–"  # stands for a value that is not there or is not a finite number
 NARROW = "\N{NARROW NO-BREAK SPACE}"
+_SIZES = ("r", "bottleneck_size", "num_virtual_tokens")  # of strategies: told beside their kind
 
-_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-           "December")  # fmt: skip
 _SCORES = {
     "loss": "Log loss",
     "accuracy": "Accuracy",
@@ -68,21 +67,6 @@ _TASKS = {
     "seq2seq": "Text to text",
     "preference": "Preference tuning",
 }
-_STRATEGIES = {
-    "full": "full fine-tuning",
-    "feature_extraction": "a frozen encoder with a trained head",
-    "lora": "LoRA",
-    "qlora": "QLoRA on a 4-bit base",
-    "ia3": "IA3, learned rescaling",
-    "bitfit": "BitFit, biases only",
-    "freeze": "fine-tuning above frozen blocks",
-    "gradual_unfreezing": "gradual unfreezing",
-    "layerwise_decay": "fine-tuning with layer-wise learning rates",
-    "bottleneck_adapter": "bottleneck adapters",
-    "prefix_tuning": "prefix tuning",
-    "prompt_tuning": "prompt tuning",
-}
-_SIZES = {"r": "of rank {}", "bottleneck_size": "of width {}", "num_virtual_tokens": "with {} virtual tokens"}
 
 
 def finite(value: Any) -> float | None:
@@ -183,27 +167,18 @@ def signed(key: str, value: Any) -> str:
 def chance(p: Any) -> str:
     """A p value: 0.0002 is `<0.001`."""
     number = finite(p)
-    return (
-        NOTHING
-        if number is None
-        else "<0.001"
-        if number < 0.001
-        else f"{number:.2g}"
-        if number < 0.1
-        else f"{number:.2f}"
-    )
+    if number is None:
+        return NOTHING
+    return "<0.001" if number < 0.001 else f"{number:.2g}" if number < 0.1 else f"{number:.2f}"
 
 
 def date(created: Any) -> str:
     """An ISO 8601 moment is `20 November 2026, 20:00 UTC`; what cannot be read is given back."""
     try:
-        moment = datetime.fromisoformat(str(created))
+        moment = datetime.fromisoformat(str(created)).astimezone(UTC)
     except ValueError:
         return str(created)
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC)
-    zone = " UTC" if moment.tzinfo is not None else ""
-    return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}, {moment:%H:%M}{zone}"
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
 
 
 def score_name(key: str) -> str:
@@ -239,11 +214,10 @@ def score_value(key: str, value: Any) -> str:
     return score(number, 1 if key in ("bleu", "chrf") else 3)  # those two go to 100
 
 
-def strategy_name(kind: Any, settings: dict[str, Any] | None = None) -> str:
-    """`full` is `full fine-tuning`; with its settings, `lora` is `LoRA of rank 8`."""
-    name = _STRATEGIES.get(str(kind), str(kind or "unknown strategy").replace("_", " "))
-    sizes = (said.format(settings[key]) for key, said in _SIZES.items() if settings and settings.get(key) is not None)
-    return " ".join([name, *sizes])
+def strategy_name(kind: Any, settings: dict[str, Any]) -> str:
+    """`lora`, with its settings `lora (r=8)`."""
+    sizes = [f"{name}={settings[name]}" for name in _SIZES if settings.get(name) is not None]
+    return f"{kind or 'unknown strategy'}{f' ({sizes[0]})' if sizes else ''}"
 
 
 def shorten(text: str, limit: int) -> str:
