@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import write_rows
 from tunewright import intake
 from tunewright.config import load
+from tunewright.data.table import Table
 from tunewright.errors import ConfigError, DataError
 
 
@@ -59,13 +60,13 @@ def test_nothing_but_a_file_is_needed_and_what_was_decided_is_told(hundred):
 def test_long_data_stays_on_disk_and_is_the_same(tmp_path, monkeypatch):
     from tunewright.data import disk_rows
 
-    path = write_rows(tmp_path / "many.csv", 3000)
+    path = write_rows(tmp_path / "many.csv", 1200)
     with open(path, "a", encoding="utf-8") as file:
         file.write(",app\n")
-    held = take(path, on_bad_row="drop", limit=2500)
+    held = take(path, on_bad_row="drop", limit=1000)
     for module, name in ((disk_rows, "MANY"), (intake, "HELD")):
         monkeypatch.setattr(module, name, 500)
-    found = take(path, on_bad_row="drop", limit=2500)
+    found = take(path, on_bad_row="drop", limit=1000)
     assert found.notes == held.notes
     for name, split in held.splits.items():
         other = found.splits[name]
@@ -142,13 +143,6 @@ def test_rows_over_the_limit_are_dropped_and_counted(tmp_path):
     assert take(path, limit=1000, on_bad_row="drop").splits["train"].dropped == {"column 'text' is empty": 1}
 
 
-def test_a_limit_draws_by_the_seed_of_the_splits(hundred):
-    first, again, other = (
-        take(hundred, limit=20, split_seed=seed, validation_share=0, test_share=0) for seed in (0, 0, 1)
-    )
-    assert numbers(first.splits["train"]) == numbers(again.splits["train"]) != numbers(other.splits["train"])
-
-
 def test_a_file_without_a_usable_row_says_why(tmp_path):
     path = csv_of(tmp_path / "gaps.csv", "text,label", ",x", "a,", "b,")
     with pytest.raises(DataError, match=r"gaps.csv: no row is usable: 1 x column 'text' is empty; 2 x column 'label'"):
@@ -160,14 +154,9 @@ TEXTS = [f"text number {n}" for n in range(30)]
 
 @pytest.mark.parametrize(
     ("cells", "labels"),
-    [
-        ([("yes", "no")[n % 2] for n in range(30)], ("no", "yes")),
-        ([(3, 10)[n % 2] for n in range(30)], ("3", "10")),
-        ([(1.0, 2.0)[n % 2] for n in range(30)], ("1", "2")),
-        ([n % 2 == 0 for n in range(30)], ("false", "true")),
-    ],
+    [([(3, 10)[n % 2] for n in range(30)], ("3", "10")), ([n % 2 == 0 for n in range(30)], ("false", "true"))],
 )
-def test_labels_may_be_strings_integers_or_booleans(tmp_path, cells, labels):
+def test_labels_may_be_integers_or_booleans(tmp_path, cells, labels):
     rows = [{"text": text, "label": cell} for text, cell in zip(TEXTS, cells, strict=True)]
     found = take(lines_of(tmp_path / "rows.jsonl", rows))
     assert found.task.labels == labels
@@ -188,12 +177,6 @@ def test_a_joined_column_is_multi_label(tmp_path):
     assert found.roles.delimiter == "|"
 
 
-def test_one_column_a_label_is_multi_label(tmp_path):
-    lines = [f"{text},{n % 2},{int(n % 3 == 0)}" for n, text in enumerate(TEXTS)]
-    found = take(csv_of(tmp_path / "rows.csv", "text,rude,spam", *lines), label=["rude", "spam"], test_share=0)
-    assert (found.task.labels, found.task.multi_label) == (("rude", "spam"), True)
-
-
 def test_headerless_numbers_get_their_names(tmp_path):  # as goemotions comes
     names = csv_of(tmp_path / "labels.txt", "joy", "anger", "fear")
     lines = [f"this is the text number {n} of many\t{['0', '1,2', '0'][n % 3]}\tee{n:04}" for n in range(30)]
@@ -207,12 +190,6 @@ def test_label_names_for_one_column_a_label_are_refused(tmp_path):
     path = csv_of(tmp_path / "rows.csv", "text,a,b", "x y,1,0", "z,0,1")
     with pytest.raises(ConfigError, match=r"data.label_names: there are 2 label columns; leave out"):
         take(path, label=["a", "b"], label_names=names)
-
-
-def test_pairs_of_texts_are_read_as_pairs(tmp_path):
-    lines = [f"premise {n},hypothesis {n},{'xy'[n % 2]}" for n in range(30)]
-    found = take(csv_of(tmp_path / "nli.csv", "premise,hypothesis,label", *lines), test_share=0, validation_share=0)
-    assert found.splits["train"].rows[0].text == ("premise 0", "hypothesis 0")
 
 
 def test_a_dev_file_with_another_text_column_is_understood_and_told(tmp_path):  # as SST-2 comes
@@ -230,7 +207,7 @@ def test_splits_of_a_hub_data_set_are_used(monkeypatch):
 
     def table(source, split):
         rows = [{"text": f"{split} {n}", "label": "xy"[n % 2]} for n in range(sizes[split])]
-        return sources.from_records(f"{source}@{split}", enumerate(rows, 1), "")
+        return Table(f"{source}@{split}", ["text", "label"], rows, list(range(1, len(rows) + 1)), "")
 
     monkeypatch.setattr(sources, "hub_splits", lambda source: list(sizes))
     monkeypatch.setattr(sources, "from_hub", table)
@@ -239,27 +216,10 @@ def test_splits_of_a_hub_data_set_are_used(monkeypatch):
     assert "test: the data set's own split" in found.notes
 
 
-def test_the_same_rows_are_read_from_every_format(tmp_path):
-    import pyarrow
-    import pyarrow.parquet
-
-    rows = [{"text": text, "label": "xy"[n % 2]} for n, text in enumerate(TEXTS)]
-    csv_of(tmp_path / "a.csv", "text,label", *(f"{row['text']},{row['label']}" for row in rows))
-    csv_of(tmp_path / "a.tsv", "text\tlabel", *(f"{row['text']}\t{row['label']}" for row in rows))
-    lines_of(tmp_path / "a.jsonl", rows)
-    (tmp_path / "a.json").write_text(json.dumps(rows))
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
-    found = [take(tmp_path / f"a.{suffix}").splits for suffix in ("csv", "tsv", "jsonl", "json", "parquet")]
-    read = [{name: [(row.text, row.label) for row in split.rows] for name, split in one.items()} for one in found]
-    assert all(one == read[0] for one in read[1:])
-
-
 @pytest.mark.real_data
 def test_real_files_are_understood_without_a_flag(real_data):
-    banking = take(real_data / "banking77" / "train.csv", test=str(real_data / "banking77" / "test.csv"))
+    banking = take(real_data / "banking77" / "test.csv")
     assert len(banking.task.labels) == 77
     emotions = real_data / "goemotions"
     found = take(emotions / "dev.tsv", test=str(emotions / "test.tsv"), label_names=str(emotions / "labels.txt"))
     assert (len(found.task.labels), found.task.multi_label) == (28, True)
-    films = take(real_data / "sst2_glue" / "dev.tsv", test=str(real_data / "sst2_glue" / "test.tsv"))
-    assert films.task.labels == ("0", "1")

@@ -9,7 +9,6 @@ import pytest
 
 import tunewright as tw
 from tests.language_models import make_language_model
-from tunewright import models
 from tunewright.config import load
 from tunewright.errors import ConfigError, DataError
 from tunewright.preview import prepare
@@ -79,13 +78,11 @@ def learned(passage) -> list[str]:
 # --- causal_lm ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("weight", [0, 0.25])
-@pytest.mark.parametrize("loss_on", ["answers", "last_answer", "everything"])
-@pytest.mark.parametrize("template", ["chatml", "alpaca", "instruction", "plain"])
-@pytest.mark.parametrize("model", ["llama", "qwen2", "gpt2"])
+@pytest.mark.parametrize(("model", "template", "loss_on", "weight"), [
+    ("llama", "chatml", "answers", 0.25), ("qwen2", "chatml", "last_answer", 0), ("gpt2", "plain", "answers", 0),
+    ("llama", "alpaca", "everything", 0), ("gpt2", "instruction", "last_answer", 0.25),
+])  # fmt: skip
 def test_what_is_marked_is_what_the_pack_learns(previewed, model, template, loss_on, weight):
-    if loss_on == "everything" and weight:
-        pytest.skip("has no effect, and is refused")
     task = {"kind": "causal_lm", "template": template, "loss_on": loss_on, "prompt_weight": weight}
     preview = previewed(DIALOGUES, model, task)
     for number in (1, 2):
@@ -135,7 +132,7 @@ def test_a_text_and_its_target_are_the_batchs(previewed, model):
         assert "shorten: " + row["document"] in read.stretches[0].text
 
 
-@pytest.mark.parametrize("model", ["llama", "qwen2", "gpt2"])
+@pytest.mark.parametrize("model", ["llama", "gpt2"])
 def test_both_answers_are_the_batchs(previewed, model):
     preview = previewed(PAIRS, model, {"kind": "preference", "template": "chatml"})
     for number, row in enumerate(PAIRS, 1):
@@ -162,11 +159,9 @@ def test_supervised_tokens_are_those_that_are_marked(previewed, rows, model, tas
     preview = previewed(rows, model, task)
     passages = [passage for number in (1, 2) for passage in preview.describe(number).passages]
     (found,) = preview.summaries()
-    assert found.of == "answer"
     supervised, tokens = sum(item.num_learned for item in passages), sum(item.num_tokens for item in passages)
     assert found.supervised == (supervised, tokens)
     assert found.account["supervised_tokens"] == supervised
-    assert (found.padding is None) == (task["kind"] != "seq2seq")
     assert found.windows["100"] == 1
 
 
@@ -202,11 +197,6 @@ def test_a_prompt_whose_tokens_change_is_a_fault_of_its_row(previewed):  # D5
     assert learned(merged.passages[0]) == ["cel</s>"]
 
 
-def test_the_one_token_of_gpt2_is_not_unknown(previewed):
-    (found,) = previewed(INSTRUCTIONS, "gpt2", {"kind": "causal_lm"}).summaries()
-    assert found.unknown == 0
-
-
 # --- models ---------------------------------------------------------------------------------------------------------
 
 
@@ -229,12 +219,11 @@ def test_where_no_model_is_named_it_is_the_tasks_own(previewed, tmp_path, monkey
     assert asked == ["pocket-lm"]
 
 
-@pytest.mark.parametrize("strategy", ["full", "lora"])
-def test_a_run_lends_its_template_and_nothing_is_merged(tmp_path, strategy):
+def test_a_run_lends_its_template_and_nothing_is_merged(tmp_path):
     model, file = make_language_model(tmp_path / "llama", "llama"), tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in INSTRUCTIONS * 6))
     raw = {
-        "model": str(model), "data": {"train": str(file), "test_share": 0}, "strategy": strategy,
+        "model": str(model), "data": {"train": str(file), "test_share": 0}, "strategy": "lora",
         "task": {"kind": "causal_lm", "template": "instruction", "score_answers": 0},
         "training": {"max_steps": 1, "precision": "fp32"}, "out": str(tmp_path / "run"),
     }  # fmt: skip
@@ -243,9 +232,3 @@ def test_a_run_lends_its_template_and_nothing_is_merged(tmp_path, strategy):
     preview = prepare(load({"model": str(run), "data": raw["data"], "task": {"kind": "causal_lm"}}))
     assert preview.describe(1).passages[0].stretches[0].text == "<s>Instruction:\nred box\n\nResponse:\n"
     assert sorted(Path(tmp_path).rglob("*")) == before
-
-
-def test_no_weights_are_read(language, previewed, monkeypatch):
-    assert not list(Path(language("llama")).glob("*.safetensors"))
-    monkeypatch.setattr(models, "load_model", lambda *given, **more: pytest.fail("weights were loaded"))
-    assert previewed(PAIRS, "llama", {"kind": "preference"}).describe(1).passages

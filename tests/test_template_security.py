@@ -70,7 +70,7 @@ def test_a_template_that_reaches_out_is_refused(name, marker):  # S2
     assert len(ASKED.messages) == 1
 
 
-@pytest.mark.parametrize("name", ["globals of cycler", "a file", "a loop of a billion"])
+@pytest.mark.parametrize("name", ["globals of cycler", "a loop of a billion"])
 def test_the_template_of_a_models_folder_is_refused_before_the_weights_are_loaded(
     name, home, tmp_path, marker, capsys, monkeypatch
 ):  # S2
@@ -86,15 +86,18 @@ def test_the_template_of_a_models_folder_is_refused_before_the_weights_are_loade
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("name", ["globals of lipsum", "a file", "a loop of a billion"])
+@pytest.mark.parametrize("name", ["globals of lipsum", "a file"])
 def test_the_template_of_a_tampered_run_is_refused(name, home, tmp_path, marker):  # S2
     run = Path(shutil.copytree(home / "run", tmp_path / "run"))
-    assert len(tw.load(run)(["red box?"])) == 1
     (run / "model" / "chat_template.jinja").write_text(tricky(name, marker))
     sign(run / "model")
     with pytest.raises(TunewrightError, match="the template refuses the dialogue"):
         tw.load(run)(["red box?"])
     assert not marker.exists()
+
+
+def test_the_run_of_these_tests_answers_before_it_is_tampered_with(home):
+    assert len(tw.load(home / "run")(["red box?"])) == 1
 
 
 def test_a_template_in_the_report_is_text(home, tmp_path):

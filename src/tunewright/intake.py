@@ -223,10 +223,9 @@ def subject_of(splitter: Splitter, task: Task, rows: Sequence[Row], table: Table
     Raises:
         DataError: naming the file, row and column of a time that can't be read.
     """
-    labels, strata, groups, numbers = [], [], [], []
+    labels, groups, numbers = [], [], []
     for row in rows:
         labels.append(tuple(dict.fromkeys(task.counted(row))))
-        strata.append(task.stratum(row))
         groups.append(row.group)
         numbers.append(row.number)
     keys: list[Sequence[Any]] = [groups] if any(group is not None for group in groups) else []
@@ -238,14 +237,14 @@ def subject_of(splitter: Splitter, task: Task, rows: Sequence[Row], table: Table
 
         keys.append(clusters(" ".join(row.text) for row in rows).tolist())
     if splitter.column_holds != "times":
-        return Subject(labels, strata, joined(*keys) if keys else None)
+        return Subject(labels, joined(*keys) if keys else None)
     if keys:
         what = f"{task.kind} keeps rows of one group together, which time would part"
         raise ConfigError(what, where="data.split.kind", fix="choose another kind")
     times, bad, form = read_times(values)
     if bad is not None:
         raise unreadable(values[bad], bad, form, f"{table.source}, row {numbers[bad]}", getattr(splitter, "column", ""))
-    return Subject(labels, strata, times=times)
+    return Subject(labels, times=times)
 
 
 def places_in(table: Table, numbers: Sequence[int]) -> list[int]:

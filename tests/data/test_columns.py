@@ -42,7 +42,7 @@ def test_the_columns_of_an_inbox_are_found_and_said():
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"), ("Text1", "Text2")],
+    [("sentence1", "sentence2"), ("Text1", "Text2")],
 )
 def test_known_pairs_of_text_columns_are_found(first, second):
     roles = inferred([{"label": "x", second: "b", first: "a"}, {"label": "y", second: "d", first: "c"}])
@@ -152,11 +152,6 @@ def test_a_text_column_of_another_name_is_found_and_said():  # as in SST-2: sent
     assert roles.notes == ("dev.tsv: no column 'sentence'; used 'content' as text and 'label' as label",)
 
 
-def test_a_text_column_of_an_unknown_name_is_found_by_its_words():
-    dev = table([{"label": "0", "was_gesagt": "ein paar Worte"}, {"label": "1", "was_gesagt": "noch einige"}])
-    assert reassign(dev, Roles(("sentence",), ("label",))).text == ("was_gesagt",)
-
-
 def test_a_label_column_of_another_name_is_found_when_the_text_is_known():
     dev = table([{"text": f"t {n}", "gold": "ab"[n % 2], "id": n} for n in range(6)])
     assert reassign(dev, Roles(("text",), ("label",))).label == ("gold",)
@@ -180,17 +175,6 @@ def test_pairs_and_label_columns_must_be_there():  # D10
     rows = [{"sentence1": "a b", "other": "c d", "label": "x"}, {"sentence1": "e", "other": "f", "label": "y"}]
     with pytest.raises(DataError, match="there is no column 'sentence2'"):
         reassign(table(rows), Roles(("sentence1", "sentence2"), ("label",)))
-
-
-def test_texts_of_another_file_are_checked_too():  # D10
-    other = table([{"text": "a", "label": "x"}, {"text": ["b"], "label": "y"}], "dev.jsonl")
-    with pytest.raises(DataError, match=r"dev.jsonl, row 3: column 'text' holds \['b'\] \(list\), not a text"):
-        reassign(other, Roles(("text",), ("label",)))
-
-
-def test_a_single_text_stays_single_where_the_other_file_has_a_pair():
-    rows = [{"question": "a b", "sentence": "c d", "label": "x"}, {"question": "e f", "sentence": "g h", "label": "y"}]
-    assert len(reassign(table(rows), Roles(("text",), ("label",))).text) == 1
 
 
 def test_prediction_needs_no_label():

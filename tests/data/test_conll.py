@@ -31,19 +31,13 @@ def read(folder: Path, content: str | bytes, name: str = "train.conll", header: 
     return sources.read(made(folder, content, name), header)
 
 
-@pytest.mark.parametrize("suffix", [*conll.SUFFIXES, ".tsv", ".txt", ".CONLL", ".conll.gz", ".tsv.gz", ".txt.gz"])
+@pytest.mark.parametrize("suffix", [".conll", ".annotated", ".tsv", ".txt", ".CONLL", ".conll.gz", ".txt.gz"])
 def test_each_suffix_gives_one_row_a_sentence(tmp_path, suffix):
     table = read(tmp_path, TEXT, f"train{suffix}")
     assert table.columns == ["tokens", "tags"]
     assert table.rows == ROWS
     assert table.numbers == [1, 4]
     assert table.notes == ["read as CoNLL: 2 sentences, 2 columns"]
-
-
-def test_the_fingerprint_is_of_the_files_bytes(tmp_path):
-    import hashlib
-
-    assert read(tmp_path, TEXT).sha256 == hashlib.sha256(TEXT.encode()).hexdigest()
 
 
 WRITTEN = {
@@ -63,9 +57,8 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize("content", WRITTEN.values(), ids=WRITTEN)
-@pytest.mark.parametrize("name", ["train.conll", "train.tsv"])
-def test_line_ends_blanks_and_separators_change_nothing(tmp_path, content, name):
-    assert read(tmp_path, content, name).rows == ROWS
+def test_line_ends_blanks_and_separators_change_nothing(tmp_path, content):
+    assert read(tmp_path, content).rows == read(tmp_path, content, "train.tsv").rows == ROWS
 
 
 def test_a_row_has_the_number_of_its_sentences_first_line(tmp_path):
@@ -80,10 +73,6 @@ def test_columns_between_token_and_tag_are_kept(tmp_path):
     assert table.notes == ["read as CoNLL: 2 sentences, 4 columns"]
 
 
-def test_tags_of_a_conll_file_need_not_be_iob(tmp_path):
-    assert read(tmp_path, "#\t#\nEU\tNNP\n\nPeter\tNNP\n").rows[0] == {"tokens": ["#", "EU"], "tags": ["#", "NNP"]}
-
-
 @pytest.mark.parametrize(
     "token", ['"', '"so', '"so"', "''", "a,b", "\\", "10\xa0000", "\xa0", "#", "#tag", "\u2028", "\x85"]
 )
@@ -93,10 +82,9 @@ def test_a_token_is_taken_as_it_is(tmp_path, token, separator):
     assert table.rows == [{"tokens": ["EU", token], "tags": ["B-ORG", "O"]}, ROWS[1]]
 
 
-def test_an_empty_token_keeps_its_place_and_is_counted(tmp_path):
+def test_an_empty_token_keeps_its_place(tmp_path):
     table = read(tmp_path, TEXT.replace("rejects", ""))
     assert table.rows[0] == {"tokens": ["EU", ""], "tags": ["B-ORG", "O"]}
-    assert "1 tokens are empty" in table.notes
 
 
 def test_a_token_of_several_words_stays_one_between_tabs(tmp_path):
@@ -115,9 +103,8 @@ def test_document_starts_are_skipped_and_counted(tmp_path, start):
     "comment", ["# sent_id = 12", "# text", "###MEDLINE:24684850", "# text = Hello", "# id 52\tdomain=en"]
 )
 @pytest.mark.parametrize("body", [TEXT, TEXT.replace("\t", " _ _ ")], ids=["tabs", "four_cells"])
-@pytest.mark.parametrize("name", ["train.conll", "train.tsv"])
-def test_comments_are_skipped_and_counted(tmp_path, comment, body, name):
-    table = read(tmp_path, f"{comment}\n{body}{comment}\n{body}", name)
+def test_comments_are_skipped_and_counted(tmp_path, comment, body):
+    table = read(tmp_path, f"{comment}\n{body}{comment}\n{body}")
     assert [row["tokens"] for row in table.rows] == [row["tokens"] for row in ROWS * 2]
     assert "skipped 2 comments (#)" in table.notes
 
@@ -129,11 +116,6 @@ def test_a_comment_inside_a_sentence_does_not_end_it(tmp_path):
 def test_hashtags_are_tokens(tmp_path):
     table = read(tmp_path, TEXT.replace("EU", "#EU").replace("rejects", "#"))
     assert table.rows[0]["tokens"] == ["#EU", "#"]
-
-
-def test_a_hash_with_another_tag_inside_a_sentence_is_a_token(tmp_path):
-    content = "EU O\n# X\n" + "of O\n" * 20
-    assert read(tmp_path, content).rows[0]["tags"][:3] == ["O", "X", "O"]
 
 
 def test_a_tag_called_tag_is_no_column_name_among_other_tags(tmp_path):
@@ -181,12 +163,6 @@ def test_what_a_file_is_shows_in_its_beginning(tmp_path):
         read(tmp_path, broken, "train.tsv")
 
 
-def test_a_sentence_that_never_ends_is_read_and_told(tmp_path):
-    table = read(tmp_path, "a\tO\n\n" + "word\tO\n" * 1001)
-    assert len(table.rows[1]["tokens"]) == 1001
-    assert "the sentence at line 3 has 1,001 tokens: is a blank line missing?" in table.notes
-
-
 MALFORMED = {
     "no_tag": (TEXT + "EU\t\n", r"line 8: has no tag: 'EU'; write its tag \(O where"),
     "no_tag_of_three": ("EU\tNNP\tO\nof\tIN\t \n", r"line 2: has no tag: .*; write its tag \(O where"),
@@ -229,7 +205,7 @@ def read_or_refuse(path: Path):
         return error
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(st.sampled_from(["EU\tO", "EU O", "\tO", "#a", "# a\tb", "", " ", "\t", "-DOCSTART-", "a b c", '"\tB-X']))
 )
@@ -316,12 +292,6 @@ def test_a_folder_with_several_pairs_names_one_of_them(tmp_path):
         sources.read(str(tmp_path))
 
 
-def test_a_folder_without_such_files_is_no_source(tmp_path):
-    made(tmp_path, "text,label\n", "a.csv")
-    with pytest.raises(DataError, match=r"is not a file; name one data file, such as .*a\.csv"):
-        sources.read(str(tmp_path))
-
-
 @pytest.mark.parametrize(
     ("present", "says"),
     [
@@ -375,10 +345,7 @@ def test_parallel_files_that_differ_are_told_with_both_names_line_and_counts(tmp
 @pytest.mark.parametrize(
     ("name", "sentences", "tokens"),
     [
-        ("bio_ner/NCBI-disease-IOB/train.tsv", 5424, 135_701),
         ("bio_ner/NCBI-disease-IOB/devel.tsv", 923, 23_969),
-        ("bio_ner/NCBI-disease-IOB/test.tsv", 940, 24_497),
-        ("wnut17/wnut17train.conll", 3394, 62_730),
         ("wnut17/emerging.dev.conll", 1009, 15_733),
         ("wnut17/emerging.test.annotated", 1287, 23_394),
     ],
@@ -393,7 +360,7 @@ def test_real_conll_files_have_the_known_numbers_of_sentences(real_data, name, s
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     ("folder", "rows"),
-    [("atis/train", 4478), ("atis/dev", 500), ("atis/test", 893), ("snips/train", 13_084), ("snips/test", 700)],
+    [("atis/dev", 500), ("snips/test", 700)],
 )
 def test_real_parallel_files_have_the_known_numbers_of_sentences(real_data, folder, rows):
     table = sources.read(str(real_data / "atis_snips" / folder))
@@ -402,8 +369,7 @@ def test_real_parallel_files_have_the_known_numbers_of_sentences(real_data, fold
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize(("name", "rows"), [("sst2_glue/train.tsv", 67_349), ("goemotions/dev.tsv", 5426)])
-def test_real_tab_separated_columns_are_no_conll(real_data, name, rows):
-    table = sources.read(str(real_data / name))
-    assert len(table.rows) == rows
+def test_real_tab_separated_columns_are_no_conll(real_data):
+    table = sources.read(str(real_data / "goemotions/dev.tsv"))
+    assert len(table.rows) == 5426
     assert "tokens" not in table.columns

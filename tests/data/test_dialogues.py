@@ -104,12 +104,6 @@ def test_another_file_may_name_its_columns_otherwise(answer):
     assert found.notes == (f"made.jsonl: rows: instruction (instruction, context -> {answer})",)
 
 
-def test_another_file_may_lack_the_input():
-    named = dialogues.roles(table_of({"task": "a", "more": "", "output": "b"}), "instruction", ["task", "more"], None)
-    found = dialogues.match(table_of({"task": "a", "output": "b"}), named, "instruction", True)
-    assert (found.text, found.label) == (("task",), ("output",))
-
-
 def test_prompts_alone_can_be_predicted_but_not_scored():
     training = dialogues.roles(table_of({"instruction": "a", "input": "", "output": "b"}), "instruction", None, None)
     prompts = table_of({"instruction": "a"})
@@ -170,11 +164,6 @@ def test_sharegpt_calls_and_observations_are_tool_turns():
 def test_an_instruction_and_its_input_stay_apart_for_templates_that_want_them_so():
     message = read_one({"instruction": "Add", "input": "1 + 1", "output": 2}).dialogue.messages[0]
     assert message == {"role": "user", "content": "Add\n\n1 + 1", "instruction": "Add", "input": "1 + 1"}
-
-
-def test_prompt_and_completion_stay_as_they_stand():
-    assert roles_and_contents(read_one({"prompt": "1 + 1 = ", "completion": " 2\n"})) == [
-        ("user", "1 + 1 = "), ("assistant", " 2\n")]  # fmt: skip
 
 
 def test_a_plain_text_has_no_dialogue():

@@ -59,6 +59,7 @@ def test_short_texts_that_mean_something_else_are_no_near_duplicates(one, other)
     assert near.similarity(one, other) < near.THRESHOLD
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 5), max_size=90), st.lists(st.integers(0, 5), max_size=90))
 def test_words_in_order_are_the_longest_common_subsequence(one, other):
     longest = [0] * (len(other) + 1)
@@ -89,10 +90,10 @@ def test_scripts_without_blanks_are_compared_letter_by_letter():
 
 
 def test_pairs_finds_three_changed_words_and_nothing_else():
-    texts, generator = sentences(2000, 13), random.Random(1)
-    others = [changed(text, generator) for text in texts[:500]] + sentences(500, 13, seed=2)
+    texts, generator = sentences(600, 13), random.Random(1)
+    others = [changed(text, generator) for text in texts[:200]] + sentences(200, 13, seed=2)
     found = {(first, second) for first, second, _ in near.pairs(texts, others)}
-    planted = {(place, place) for place in range(500)}
+    planted = {(place, place) for place in range(200)}
     assert len(found & planted) >= 0.97 * len(planted)
     assert all(near.similarity(texts[first], others[second]) >= near.THRESHOLD for first, second in found)
     assert len(found - planted) == 0
@@ -131,7 +132,7 @@ def test_clusters_link_planted_copies_and_do_not_depend_on_the_order():
     shuffled = near.clusters([texts[place] for place in order])
     groups = {frozenset(np.flatnonzero(clusters == one).tolist()) for one in clusters}
     assert groups == {frozenset(order[place] for place in np.flatnonzero(shuffled == one)) for one in shuffled}
-    assert (near.clusters(texts, seed=0) == clusters).all()
+    assert (near.clusters(texts) == clusters).all()
 
 
 def test_rows_that_shuffle_the_same_words_are_not_chained():
@@ -162,11 +163,11 @@ def test_a_bucket_of_all_texts_costs_comparisons_in_proportion(monkeypatch):
     monkeypatch.setattr(near.Bags, "similarity", counting)
     generator = random.Random(0)
     text = "dear support my blue parcel has not come yet and i want to know where"
-    texts = [changed(text, generator, 4) for _ in range(3000)]
+    texts = [changed(text, generator, 4) for _ in range(1000)]
     list(near.pairs(texts))
     assert compared <= 150 * len(texts)
     compared = 0
-    assert (near.clusters([text] * 3000) == 0).all()
+    assert (near.clusters([text] * 1000) == 0).all()
     assert compared == 0
 
 

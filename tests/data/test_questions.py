@@ -115,11 +115,6 @@ def test_blanks_around_an_answer_are_no_part_of_it():
     assert read_one([{"text": " red ", "answer_start": 22}]).mended == ()
 
 
-def test_characters_are_counted_as_python_does():
-    row = read_one([{"text": "rot", "answer_start": 3}], context="🙂é rot")
-    assert (row.label, row.mended) == (((3, "rot"),), ())
-
-
 @pytest.mark.parametrize(
     "answers", [[], None, "", " ", {"text": [], "answer_start": []}, {"text": "", "answer_start": -1}, [{"text": ""}]]
 )
@@ -221,7 +216,7 @@ def hf_windows(tokenizer, question: str, context: str, max_length: int, overlap:
 @pytest.mark.parametrize("kind", [pytest.param("minilm", marks=needs_minilm), "roberta", "without a class"])
 def test_windows_are_those_of_hugging_face(kind):
     tokenizer = tokenizer_of(kind)
-    for repeats, max_length, overlap in itertools.product((1, 3, 5), (64, 101, 384), (0, 9, 20)):
+    for repeats, max_length, overlap in [(1, 64, 0), (3, 101, 9), (5, 64, 20), (5, 384, 9)]:
         context = LONG * repeats
         (found,) = ContextEncoder(tokenizer, max_length, overlap)([("What came late?", context)])
         ids, types, places = hf_windows(tokenizer, "What came late?", context, max_length, overlap)
@@ -280,7 +275,7 @@ def every_span(first, last, places, longest):
     return sorted(found.items(), key=lambda item: -item[1])
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(deadline=None, derandomize=True, max_examples=25)
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 30), st.integers(1, 9))
 def test_the_best_spans_are_those_of_brute_force(seed, size, longest, count):
     generator = np.random.default_rng(seed)
@@ -297,11 +292,6 @@ def test_the_best_spans_are_those_of_brute_force(seed, size, longest, count):
     wanted = every_span(first, last, places, longest)[:count]
     assert [(start, end) for start, end, _ in found[1:].tolist()] == [chars for chars, _ in wanted]
     assert found[1:, 2] == pytest.approx([score for _, score in wanted])
-
-
-def test_a_window_without_context_has_no_spans():
-    found = spans.best_spans(np.ones((1, 3)), np.ones((1, 3)), [np.full((3, 2), -1)], 30, 5)
-    assert found.tolist() == [[-1, -1, 2]]
 
 
 def test_the_targets_of_an_answer_in_the_overlap_are_in_both_windows():
@@ -329,13 +319,9 @@ def test_answers_that_fit_no_window_or_are_parts_of_tokens_are_counted():
 
 @pytest.mark.real_data
 @needs_minilm
-@pytest.mark.parametrize(
-    ("name", "answered", "altered"),
-    [("squad2_cs224n/dev-v2.0.json", 2910, 2), ("squadshifts/new_wiki_v1.0.json", 7938, 12)],
-)
-def test_every_labelled_span_decodes_to_its_gold_text_or_is_counted(real_data, name, answered, altered):  # D6
-    rows = [row for row in read_file(real_data / name) if row.label]
-    assert len(rows) == answered
+def test_every_labelled_span_decodes_to_its_gold_text_or_is_counted(real_data):  # D6
+    rows, altered = [row for row in read_file(real_data / "squad2_cs224n/dev-v2.0.json") if row.label], 2
+    assert len(rows) == 2910
     encoded = QuestionAnswering().encode(rows, tokenizer_of("minilm"), 384)
     missed = [row for row, item in zip(rows, encoded.features, strict=True) if not any(told(row, item))]
     assert encoded.faults == {ALTERED: altered}

@@ -119,18 +119,13 @@ def test_a_span_that_ends_inside_what_would_change_leaves_its_row_alone():
     assert row["text"][span["start"] : span["end"]] == "amp; Co"
 
 
-def test_spans_without_start_or_end_leave_their_row_alone():
-    record = {"text": MESSY, "entities": [{"start": "0", "end": 3, "type": "x"}]}
-    assert repaired([record], ["html"], SPANS, "token_classification") == ([record], {LEFT_ALONE: 1})
-
-
 PIECES = ["Ann", "&amp;", " ", "  ", "<b>", "\u200b", "bob@x.org", "ZÃ¼rich", "Ã©", "é", "x "]
 
 
 @given(
     st.lists(st.sampled_from(PIECES), max_size=12), st.integers(0, 60), st.integers(1, 20), st.sampled_from(list(TEXTS))
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_what_a_span_marks_is_what_the_repair_makes_of_it(pieces, start, length, name):
     text = "".join(pieces)
     end = min(start + length, len(text))
@@ -205,7 +200,7 @@ TASKS = [
 
 
 @given(st.fixed_dictionaries({"text": VALUES, "label": VALUES, "more": VALUES}), st.sampled_from(TASKS))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_whatever_a_record_holds_is_repaired_or_left(record, task):
     records, _ = repaired([record], ["html", "encoding", "labels", "duplicates"], task[1], task[0])
     assert [set(row) for row in records] == [set(record)]
@@ -235,11 +230,6 @@ def test_answers_that_are_texts_are_repaired_and_labels_of_wrapped_rows_are_not(
     assert row["label"] == "R&amp;D"
 
 
-def test_personal_data_is_masked_in_columns_without_a_role_too():
-    (row,), _ = repaired([{"text": "a", "label": "b", "sender": "bob@example.org"}], ["personal"])
-    assert row["sender"] == "<EMAIL>"
-
-
 # --- corrections ------------------------------------------------------------------------------------------------------
 
 INBOX = [{"text": f"text {place}", "label": label} for place, label in enumerate(["a", "b", "a"])]  # rows 2, 3, 4
@@ -262,7 +252,6 @@ def test_corrections_change_drop_and_keep(tmp_path):
 def test_corrections_of_other_splits_are_left_out(tmp_path):
     found = fixes(tmp_path, "2,test,a,b", "3,train,b,a", header="row,split,given,correction")
     assert list(found) == [3]
-    assert list(read_corrections(tmp_path / "fixes.csv", "test")) == [2]
 
 
 def test_a_row_that_is_not_there_is_named_with_its_line(tmp_path):
@@ -284,11 +273,6 @@ TWICE = ["2,a,b", "2,a,drop"]
 def test_lines_that_make_no_sense_are_named(tmp_path, lines, said):
     with pytest.raises(DataError, match=said):
         fixes(tmp_path, *lines)
-
-
-def test_a_list_without_its_columns_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no column 'correction'"):
-        fixes(tmp_path, "2,a", header="row,given")
 
 
 def test_a_new_label_is_noted_and_a_known_one_is_not(tmp_path):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,7 +17,7 @@ GOOD = b"hello,x\n"
 def read(folder, raw: bytes, name: str = "inbox.csv"):
     """(rows as tuples, numbers, faults as (number, rule))."""
     path = folder / name
-    path.write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+    path.write_bytes(raw)
     faults: list[Fault] = []
     table = sources.read(str(path), faults=faults)
     assert all(list(row) == table.columns for row in table.rows)
@@ -29,9 +26,8 @@ def read(folder, raw: bytes, name: str = "inbox.csv"):
     return rows, list(table.numbers), [(fault.number, fault.rule) for fault in faults]
 
 
-@pytest.mark.parametrize("name", ["inbox.csv", "inbox.csv.gz"])
-def test_ragged_rows_are_stepped_over(tmp_path, name):
-    rows, numbers, faults = read(tmp_path, HEAD + b"a,b,c\n" + GOOD + b"alone\n", name)
+def test_ragged_rows_are_stepped_over(tmp_path):
+    rows, numbers, faults = read(tmp_path, HEAD + b"a,b,c\n" + GOOD + b"alone\n")
     assert (rows, numbers, faults) == ([("hello", "x")], [3], [(2, "ragged_row"), (4, "ragged_row")])
 
 
@@ -103,7 +99,7 @@ def test_quotes_that_are_wrong_throughout_do_not_take_for_ever(tmp_path, monkeyp
     monkeypatch.setattr("tunewright.data.delimited.LINE", 10_000)
     monkeypatch.setattr("tunewright.data.delimited.REPEATED", 100_000)
     with pytest.raises(DataError, match="unbalanced throughout"):
-        read(tmp_path, HEAD + b'"\n' + b'a","\n' * 200_000)
+        read(tmp_path, HEAD + b'"\n' + b'a","\n' * 40_000)
 
 
 def test_a_second_column_of_a_name_is_numbered(tmp_path):
@@ -127,31 +123,10 @@ def test_a_second_parquet_column_of_a_name_is_numbered(tmp_path):
         sources.read(str(tmp_path / "inbox.parquet"))
 
 
-@pytest.mark.parametrize(
-    ("raw", "told"),
-    [
-        (b"text,label\r\na,b\nc,d\r\n", "Unix and Windows"),
-        (b"text,label\ra,b\rc,d\r", "old Mac"),
-        (b'text,label\r\n"a\n1",b\r\nc,d', None),  # Excel's way
-        (b"text,label\na,b\nc,d", None),
-    ],
-)
-def test_odd_line_ends_are_noted(tmp_path, raw, told):
-    (tmp_path / "inbox.csv").write_bytes(raw)
-    faults: list[Fault] = []
-    assert len(sources.read(str(tmp_path / "inbox.csv"), faults=faults).rows) == 2
-    assert [(fault.number, fault.rule) for fault in faults] == ([(None, "mixed_line_ends")] if told else [])
-    assert told is None or told in faults[0].what
-
-
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
-@pytest.mark.parametrize("name", ["inbox.csv", "inbox.json"])
-def test_utf_16_is_read_and_told(tmp_path, encoding, name):
-    rows = [("größer", "x"), ("hello", "y")]
-    text = json.dumps([{"text": text, "label": label} for text, label in rows], ensure_ascii=False)
-    text = text if name.endswith("json") else "text,label\n" + "".join(f"{text},{label}\n" for text, label in rows)
-    found, _, faults = read(tmp_path, text.encode(encoding), name)
-    assert (found, faults) == (rows, [(None, "utf16")])
+def test_utf_16_is_refused_with_the_way_out(tmp_path, encoding):
+    with pytest.raises(DataError, match=r"UTF-16.*iconv -f UTF-16"):
+        read(tmp_path, (HEAD + GOOD * 9).decode().encode(encoding))
 
 
 @pytest.mark.parametrize("raw", [b"PK\x03\x04 and more", b"\x89PNG\r\n", bytes(range(32)) * 100, b"\0" * 5000])
@@ -203,28 +178,13 @@ def read_or_refuse(path, faults):
         return None
 
 
-PIECES = st.sampled_from(
-    [
-        b"a,b\n",
-        b'"',
-        b'"a,b",c\n',
-        b'"a\nb",c\r\n',
-        b"\0",
-        b"\xe4",
-        "ä".encode(),
-        b"\r",
-        b"\n\n",
-        b'""',
-        b",",
-        b"x" * 50,
-    ]
-)
+PIECES = st.sampled_from([b"a,b\n", b'"', b'"a,b",c\n', b'"a\nb",c\r\n', b"\0", b"\xe4", "ä".encode(), b"\r", b"\n\n"])
 
 
 def test_whatever_the_bytes_a_table_or_a_data_error_comes_out(tmp_path_factory):
     path = tmp_path_factory.mktemp("fuzz") / "fuzz.csv"
 
-    @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(st.lists(PIECES, max_size=25))
     def check(pieces):
         path.write_bytes(HEAD + b"".join(pieces))
@@ -236,7 +196,7 @@ def test_whatever_the_bytes_a_table_or_a_data_error_comes_out(tmp_path_factory):
         assert all(list(row) == table.columns for row in table.rows)
         if strict:  # what strict reading takes, tolerant reading takes alike
             assert (table.rows, table.numbers) == (strict.rows, strict.numbers)
-            assert {fault.rule for fault in faults} <= {"mixed_line_ends"}
+            assert not faults
         else:
             assert faults
 

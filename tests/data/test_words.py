@@ -49,11 +49,6 @@ def test_tags_of_every_scheme_are_the_same_spans_and_the_scheme_is_said(scheme):
     assert roles.notes == (f"text column: tokens; label column: ner_tags ({scheme} tags)",)
 
 
-def test_letters_of_bilou_are_read_as_bioes():
-    row = read_first({"tokens": TOKENS, "tags": ["B-person", "L-person", "U-person", "O", "B-place", "L-place", "O"]})
-    assert row.label == SPANS
-
-
 @pytest.mark.parametrize(
     "entities",
     [
@@ -73,11 +68,6 @@ def test_spans_of_characters_become_spans_of_words(entities):
 def test_numbered_tags_have_the_names_that_were_given():
     row = read_first({"tokens": TOKENS, "tags": [1, 2, 1, 0, 3, 4, 0]}, names=NAMES)
     assert row.label == SPANS
-
-
-def test_numbered_tags_without_names_are_plain():
-    row = read_first({"tokens": ["a", "b"], "tags": [1, 0]})
-    assert row.label == ((0, 1, "1"), (1, 2, "0"))
 
 
 def test_an_empty_first_row_does_not_hide_that_tags_are_numbers():
@@ -142,7 +132,7 @@ def test_the_words_of_odd_texts(text, found):
     assert [text[start:end] for start, end in words.split(text)] == found
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(deadline=None, derandomize=True, max_examples=50)
 @given(st.text(max_size=40))
 def test_words_are_in_order_and_nothing_that_is_seen_is_lost(text):
     found = words.split(text)

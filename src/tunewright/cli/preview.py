@@ -18,23 +18,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from . import Import, import_files
+from .options import READING, Given, reads_data
 from .preview_written import written
 from .tables import console
-from .train import (
-    Delimiter,
-    Header,
-    Label,
-    Model,
-    Names,
-    Settings,
-    Source,
-    StrategyKind,
-    TaskKind,
-    TextColumn,
-    Trust,
-    configuration,
-)
 
 if TYPE_CHECKING:
     from ..preview import Described, Preview, Summary, Token, Window, WrittenRow
@@ -50,24 +36,13 @@ FEW = 8  # labels of many that are told
 LONG = 240  # characters of a text that are told
 
 
-def command(
-    source: Source, settings: Settings = None, rows: Count = None, row: Number = None, text: TextColumn = None,
-    label: Label = None, label_names: Names = None, label_delimiter: Delimiter = None, header: Header = None,
-    strategy: StrategyKind = None, model: Model = None, task: TaskKind = None, as_json: AsJson = False,
-    trust_remote_code: Trust = False, imports: Import = None,
-) -> None:  # fmt: skip
+@reads_data(*READING, "strategy", "model", "trust_remote_code")
+def command(given: Given, rows: Count = None, row: Number = None, as_json: AsJson = False) -> None:
     from ..errors import ConfigError
 
     if rows is not None and row:
         raise ConfigError("both --rows and --row are given", where="preview", fix="give one of them")
-    import_files(imports)
-    flags = {
-        "data.text": text or None, "data.label": label or None, "data.label_names": label_names,
-        "data.label_delimiter": label_delimiter, "data.header": header, "strategy.kind": strategy, "model": model,
-        "task.kind": task, "trust_remote_code": trust_remote_code or None,
-    }  # fmt: skip
-    flags = {path: value for path, value in flags.items() if value is not None}
-    first, *others = configuration(source, flags, settings or [])
+    first, *others = given.stages()
 
     from ..preview import prepare
 
@@ -304,13 +279,6 @@ def share(count: int, whole: int) -> str:
     return f"{count / whole:.1%}" if whole else "-"
 
 
-def learned(item: Summary, which: int) -> str:
-    """Of splits that are answered in writing: tokens in the loss, or their share."""
-    if item.of != "answer" or item.supervised is None:
-        return "-"
-    return share(*item.supervised) if which else f"{item.supervised[0]:,}"
-
-
 def counted(item: Summary, name: str) -> str:
     return f"{item.account[name]:,}" if name in item.account else "-"
 
@@ -320,14 +288,10 @@ FIGURES: dict[str, Any] = {
     "tokens": lambda item: f"{item.account['tokens']:,}",
     "tokens a row (50/90/99/100 %)": lambda item: quantiles(item.tokens),
     "windows a row (50/90/99/100 %)": lambda item: quantiles(item.windows),
-    "tokens with a tag": lambda item: share(*item.supervised) if item.supervised and item.of == "tokens" else "-",
-    "windows with an answer": lambda item: share(*item.supervised) if item.supervised and item.of == "span" else "-",
-    "supervised tokens": lambda item: learned(item, 0),
-    "supervised share": lambda item: learned(item, 1),
+    "supervised tokens": lambda item: counted(item, "supervised_tokens"),
+    "supervised share": lambda item: share(*item.supervised) if item.supervised else "-",
     "rows without a target": lambda item: counted(item, "rows_without_a_target"),
     "answers cut": lambda item: counted(item, "answers_cut"),
-    "padding": lambda item: "-" if item.padding is None else f"{item.padding:.1%}",
     "truncated rows": lambda item: f"{item.account['truncated']:,}",
     "tokens cut": lambda item: f"{item.account['tokens_cut']:,}",
-    "unknown tokens": lambda item: f"{item.unknown:,}",
 }

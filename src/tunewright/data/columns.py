@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..errors import DataError
 from .table import Table, is_missing, shown
@@ -105,10 +104,7 @@ def assign(table: Table, text: Sequence[str] | None, label: Sequence[str] | None
     Raises:
         DataError: a named column is missing, or nothing fits.
     """
-    for name in text or ():
-        table.require(name, "data.text")
-    for name in label or ():
-        table.require(name, "data.label")
+    table.require_all(text, label)
     refuse_contradictions(table, text or (), label or (), delimiter)
     notes = []
     if not text:
@@ -201,7 +197,3 @@ def lacking(table: Table, name: str) -> DataError:
 def looks_like_text(table: Table, name: str) -> bool:
     """By its name, or because its cells have more than a word: an id or a date in place of a text would go unseen."""
     return name.lower() in TEXT_NAMES or facts(table, name).words >= 1.5
-
-
-def as_text(value: Any) -> str:
-    return value if isinstance(value, str) else str(value)

@@ -20,7 +20,6 @@ DOCUMENT = "-DOCSTART-"  # CoNLL-2003 starts each document with a line of its ow
 HEADS = {"tag", "tags", "label", "labels", "ner", "ner_tag", "ner_tags"}  # the last cell of a line of column names
 SNIFFED = 100_000  # characters looked at to tell what a file is
 NEARLY = 0.9  # share of the lines that must end in a tag
-LONG = 1000  # tokens; a longer sentence is more often a lost blank line
 
 
 class Form(NamedTuple):
@@ -39,9 +38,6 @@ class Form(NamedTuple):
     line: int
     iob: bool
     header: int
-
-    def cells(self, line: str) -> list[str]:
-        return cells_of(line, self.tabbed)
 
 
 def cells_of(line: str, tabbed: bool) -> list[str]:
@@ -83,8 +79,7 @@ def from_conll(path: Path, text: str, header: bool | None = None) -> Table:
     refuse_counted(rows, width, str(path))
     notes = [f"read as CoNLL: {len(rows):,} sentences, {width} columns"]
     notes += [f"skipped {count:,} {what}" for what, count in skipped.items()]
-    numbers = [number for number, _ in found]
-    return Table(str(path), columns, rows, numbers, sha256(path), notes + odd_tokens(rows, numbers))
+    return Table(str(path), columns, rows, [number for number, _ in found], sha256(path), notes)
 
 
 def form_of(lines: list[str], header: bool | None, where: str) -> Form | None:
@@ -115,9 +110,9 @@ def token_lines(
         if line.startswith(DOCUMENT):
             skipped[f"{DOCUMENT} lines"] += 1
         elif number == form.header:
-            skipped[f"header ({', '.join(form.cells(line))}; data.header: false if that is a token)"] += 1
+            skipped[f"header ({', '.join(cells_of(line, form.tabbed))}; data.header: false if that is a token)"] += 1
         elif line:
-            cells = form.cells(line)
+            cells = cells_of(line, form.tabbed)
             if line.startswith("#") and is_comment(raw, cells, form, starts):
                 skipped["comments (#)"] += 1
                 continue
@@ -174,18 +169,6 @@ def refuse_counted(rows: list[dict[str, list[str]]], width: int, where: str) -> 
     if all(token == str(place) for row in rows for place, token in enumerate(row["tokens"], 1)):
         fix = "take that column out (cut -f 2- FILE > NEW)"
         raise DataError("the first column holds no tokens: it counts 1, 2, 3", where=where, fix=fix)
-
-
-def odd_tokens(rows: list[dict[str, list[str]]], numbers: list[int]) -> list[str]:
-    """What a person should look at: empty tokens, and a sentence that hardly is one."""
-    notes = []
-    empty = sum(not token for row in rows for token in row["tokens"])
-    if empty:
-        notes.append(f"{empty:,} tokens are empty")
-    length, number = max(((len(row["tokens"]), at) for row, at in zip(rows, numbers, strict=True)), default=(0, 0))
-    if length > LONG:
-        notes.append(f"the sentence at line {number} has {length:,} tokens: is a blank line missing?")
-    return notes
 
 
 class Parallel(NamedTuple):

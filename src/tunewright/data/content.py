@@ -15,9 +15,7 @@ from typing import Any
 from ..errors import DataError
 from .tolerance import LINE, MEGABYTE, WHOLE, Tolerance
 
-UTF8 = "utf-8-sig"
 GZIP = b"\x1f\x8b"
-UTF16 = (b"\xff\xfe", b"\xfe\xff")
 FOREIGN = {  # the first bytes of what people rename, or save under the wrong name
     GZIP: ("gzipped", "add .gz to its name"),
     b"PK\x03\x04": ("a zip archive or an Excel workbook", "unpack it, or save the sheet as csv (UTF-8)"),
@@ -26,8 +24,8 @@ FOREIGN = {  # the first bytes of what people rename, or save under the wrong na
     b"\x89PNG": ("a picture", "give a file of texts"),
     b"\xff\xd8\xff": ("a picture", "give a file of texts"),
     b"%PDF-": ("a PDF document", "give a file of texts"),
-    UTF16[0]: ("UTF-16", "save it as UTF-8 (iconv -f UTF-16 -t UTF-8 FILE > NEW)"),
-    UTF16[1]: ("UTF-16", "save it as UTF-8 (iconv -f UTF-16 -t UTF-8 FILE > NEW)"),
+    codecs.BOM_UTF16_LE: ("UTF-16", "save it as UTF-8 (iconv -f UTF-16 -t UTF-8 FILE > NEW)"),
+    codecs.BOM_UTF16_BE: ("UTF-16", "save it as UTF-8 (iconv -f UTF-16 -t UTF-8 FILE > NEW)"),
 }
 NUL_FIX = "save it as UTF-8 (iconv -f UTF-16LE -t UTF-8 FILE > NEW), or delete them (tr -d '\\000' < FILE > NEW)"
 LATIN_FIX = "save it as UTF-8 (iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW)"
@@ -73,8 +71,8 @@ def blocks(path: Path, progress: Progress | None = None) -> Iterator[bytes]:
 class TextFile:
     """A text file, whose lines are decoded as they are asked for.
 
-    UTF-8 with or without a byte order mark; strict reading guesses nothing. Tolerant reading takes UTF-16, reads single
-    lines as Windows-1252, and drops NUL bytes. Old Mac line ends become new ones.
+    UTF-8 with or without a byte order mark; strict reading guesses nothing. Tolerant reading reads single lines as
+    Windows-1252, and drops NUL bytes. Old Mac line ends become new ones.
 
     Args:
         limit: bytes of a line.
@@ -86,8 +84,8 @@ class TextFile:
     def __init__(self, path: Path, tolerance: Tolerance, progress: Progress | None = None, limit: int = LINE) -> None:
         self.path, self.tolerance, self.progress, self.limit = path, tolerance, progress, limit
         head = next(blocks(path), b"")
-        self.encoding = encoding_of(path, head, tolerance.strict)
-        text = head.decode(self.encoding, "replace")
+        refuse_no_text(path, head, tolerance.strict)
+        text = head.decode("utf-8-sig", "replace")
         self.old_mac = "\n" not in text and "\r" in text
         self.beginning = text.replace("\r", "\n") if self.old_mac else text  # to tell what it is, not to keep
 
@@ -96,10 +94,6 @@ class TextFile:
 
         What a line needed to be read is in `tolerance.mended` when it comes.
         """
-        if self.encoding != UTF8:
-            self.tolerance.step_over("utf16", "is UTF-16, not UTF-8", FOREIGN[UTF16[0]][1])
-        if self.old_mac:
-            self.tolerance.ends.add("old Mac")
         number = 0  # lines before this block
         for block in self.whole_lines():
             text = None if b"\0" in block else decoded(block)
@@ -107,9 +101,10 @@ class TextFile:
             number += block.count(b"\n")
 
     def whole_lines(self) -> Iterator[bytes]:
-        """Blocks of UTF-8 that end where a line ends."""
+        """Blocks that end where a line ends, without a byte order mark."""
         end, carried, number = b"\r" if self.old_mac else b"\n", list[bytes](), 1
-        for block in self.transcoded():
+        for place, block in enumerate(blocks(self.path, self.progress)):
+            block = block.removeprefix(codecs.BOM_UTF8) if place == 0 else block
             cut = block.rfind(end) + 1
             if cut:
                 whole = b"".join((*carried, block[:cut]))
@@ -123,14 +118,6 @@ class TextFile:
                 raise DataError(what, where=f"{self.path}, line {number}", fix=fix)
         rest = b"".join(carried)
         yield rest.replace(b"\r", b"\n") if self.old_mac else rest
-
-    def transcoded(self) -> Iterator[bytes]:
-        """The blocks as UTF-8, without a byte order mark."""
-        decoder = codecs.getincrementaldecoder(self.encoding)("replace")
-        for place, block in enumerate(blocks(self.path, self.progress)):
-            if self.encoding != UTF8:
-                block = decoder.decode(block).encode(errors="replace")
-            yield block.removeprefix(codecs.BOM_UTF8) if place == 0 else block
 
     def mended(self, block: bytes, number: int, newline: str) -> Iterator[str]:
         """The lines of a block that is not all UTF-8, one by one."""
@@ -151,21 +138,13 @@ class TextFile:
         self.tolerance.mended.append((rule, what, fix))
 
 
-def encoding_of(path: Path, head: bytes, strict: bool) -> str:
-    """The encoding of a file that starts so. Raises DataError where it is no text."""
-    if not strict and head.startswith(UTF16):
-        return "utf-16"
+def refuse_no_text(path: Path, head: bytes, strict: bool) -> None:
+    """Raises DataError where a file that starts so is no text; strict reading names the line of its first fault."""
     for start, (what, fix) in FOREIGN.items():
         if head.startswith(start):
             raise DataError(f"is {what}, not UTF-8 text", where=str(path), fix=fix)
-    if strict:
-        return UTF8
-    halves = [part.count(0) / max(len(part), 1) for part in (head[::2], head[1::2])]
-    if max(halves) > 0.4 and min(halves) < 0.05:  # every other byte of Latin letters in UTF-16
-        return "utf-16-be" if halves[0] > halves[1] else "utf-16-le"
-    if len(head) - len(head.translate(None, CONTROL)) > max(32, len(head) // 10):
-        raise DataError("is no text: it is full of control characters", where=str(path), fix="give a file of texts")
-    return UTF8
+    if not strict and len(head) - len(head.translate(None, CONTROL)) > max(32, len(head) // 10):
+        raise DataError("is no text, or UTF-16: it is full of control characters", where=str(path), fix=NUL_FIX)
 
 
 def decoded(raw: bytes) -> str | None:
@@ -196,5 +175,5 @@ def decode(path: Path, tolerance: Tolerance | None = None, progress: Progress | 
             raise DataError(
                 f"is larger than {WHOLE // MEGABYTE} MB, and must be read at once", where=str(path), fix=fix
             )
-        tolerance.row_ends(number, line)
+        tolerance.row_ends(number)
     return "".join(lines)

@@ -31,8 +31,8 @@ class Correction(NamedTuple):
     where: str
 
 
-def read_corrections(path: str | Path, split: str = "train") -> dict[int, Correction]:
-    """By the row's number in the data file; lines without a correction, and those of other splits, are left out.
+def read_corrections(path: str | Path) -> dict[int, Correction]:
+    """By the row's number in the training file; lines without a correction, and those of other splits, are left out.
 
     Raises:
         DataError: a column is missing, a row is no number, or is there twice with different corrections.
@@ -44,7 +44,7 @@ def read_corrections(path: str | Path, split: str = "train") -> dict[int, Correc
             raise DataError(f"there is no column {column!r}", where=table.source, fix=fix)
     found: dict[int, Correction] = {}
     for index, record in enumerate(table.rows):
-        if is_missing(record["correction"]) or (record.get("split") or split) != split:
+        if is_missing(record["correction"]) or (record.get("split") or "train") != "train":
             continue
         number, where = str(record["row"]).strip(), table.where(index)
         if not number.isdecimal():
@@ -60,15 +60,19 @@ def read_corrections(path: str | Path, split: str = "train") -> dict[int, Correc
 
 def given_labels(table: Table, index: int, roles: Roles, names: Sequence[str] | None) -> tuple[str, ...]:
     """The labels of a row of a classification's file."""
-    if len(roles.label) > 1 or roles.delimiter or isinstance(table.rows[index][roles.label[0]], list):
+    if may_be_several(table, index, roles):
         return labels.several(table, index, roles, names) or ()
     found = labels.single(table, index, roles.label[0], names)
     return () if found is None else (found,)
 
 
+def may_be_several(table: Table, index: int, roles: Roles) -> bool:
+    return len(roles.label) > 1 or bool(roles.delimiter) or isinstance(table.rows[index][roles.label[0]], list)
+
+
 def parts_of(text: str, table: Table, index: int, roles: Roles) -> tuple[str, ...]:
     """The labels that a line of corrections names: several are joined by a bar, or as the file joins them."""
-    several = len(roles.label) > 1 or roles.delimiter or isinstance(table.rows[index][roles.label[0]], list)
+    several = may_be_several(table, index, roles)
     parts = text.replace(roles.delimiter or "|", "|").split("|") if several else [text]
     return tuple(part.strip() for part in parts if part.strip())
 

@@ -6,19 +6,17 @@ import csv
 import re
 from collections import Counter, deque
 from collections.abc import Iterator
+from itertools import chain
 
 from ..errors import DataError
+from .columns import LABEL_NAMES, PAIR_NAMES, TEXT_NAMES
 from .content import TextFile
 from .disk_rows import Record
 from .tolerance import CELL, COLUMNS, LINE, MEGABYTE, Tolerance
 
 DELIMITERS = ",;\t|"
 SNIFFED = 100_000  # characters looked at to tell the delimiter
-KNOWN_NAMES = {
-    *("text", "label", "labels", "category", "class", "sentence", "message", "content", "target", "topic", "intent"),
-    *("id", "idx", "index", "review", "comment", "tweet", "body", "title", "question", "tags", "sentiment", "date"),
-    *("sentence1", "sentence2", "premise", "hypothesis", "question1", "question2", "document", "emotion", "score"),
-}
+KNOWN_NAMES = {*TEXT_NAMES, *LABEL_NAMES, *chain(*PAIR_NAMES), "id", "idx", "index", "title", "date", "score"}
 REPEATED = 4 * LINE  # characters that wrong quotes may make us read again
 NUMBER = re.compile(r"[-+]?\d+([.,]\d+)*")
 
@@ -114,7 +112,7 @@ def delimited_records(file: TextFile, delimiter: str, tolerance: Tolerance) -> I
 def tabbed_records(lines: Iterator[str], tolerance: Tolerance) -> Iterator[Record]:
     """Each record that is not blank. Tab-separated files have no quoting, as most are written."""
     for number, line in enumerate(lines, 1):
-        tolerance.row_ends(number, line)
+        tolerance.row_ends(number)
         if line.strip():
             cells = [unquoted(cell) for cell in line.rstrip("\r\n").split("\t")]
             if len(line) <= CELL or tolerance.fits(named(cells), number):
@@ -175,7 +173,7 @@ def quoted_records(lines: Iterator[str], delimiter: str, tolerance: Tolerance) -
             cells = recovered(feed.record[0], delimiter, width)
             reader = csv.reader(feed, delimiter=delimiter, strict=True)
         number += 1
-        tolerance.row_ends(number, feed.record[-1])
+        tolerance.row_ends(number)
         if any(map(str.strip, cells)) and (feed.size <= CELL or tolerance.fits(named(cells), number)):
             width = width or len(cells)
             yield number, cells, feed.size

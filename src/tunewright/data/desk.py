@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from .row import Row
-from .table import Fault, Table
+from .table import Fault, Table, is_missing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,6 +58,10 @@ class Part:
     faults: Sequence[Fault] = ()
     unusable: Sequence[tuple[int, str]] = ()
 
+    def index(self, row: Row) -> int:
+        """Where a row stands in the table; those of a split made here may stand in another order."""
+        return bisect_left(self.table.numbers, row.number)
+
 
 @dataclass
 class Desk:
@@ -69,6 +74,7 @@ class Desk:
         encoder: None where there is none (no model, no time).
         tokenizer: of the model that will be trained; None where nobody knows it.
         max_length: tokens that this model will read at once.
+        group_column: of the groups that a person named (data.split.column); the task may know groups of its own.
         seconds: for all checks together; None: as long as it takes.
         sample_size: rows of a part that expensive checks look at.
         show: hears (what, done, total) of long work.
@@ -80,6 +86,7 @@ class Desk:
     production: Part | None = None
     tokenizer: Any = None
     max_length: int | None = None
+    group_column: str | None = None
     seed: int = 0
     seconds: float | None = None
     sample_size: int = SAMPLE
@@ -111,6 +118,20 @@ class Desk:
             if place % EVERY == 0:
                 self.progress(f"{what}: {part.name}", place, len(part.rows))
             yield row
+
+    def chunks(self, part: Part, what: str) -> Iterator[list[Row]]:
+        """The rows of the sample, EVERY at a time, under the eyes of the clock."""
+        places = self.sample(part)
+        for start in range(0, len(places), EVERY):
+            self.progress(f"{what}: {part.name}", start, len(places))
+            yield [part.rows[place] for place in places[start : start + EVERY]]
+
+    def group_of(self, part: Part, row: Row) -> str | None:
+        """What may not be parted from the row; None where it stands alone."""
+        if self.group_column is None or self.group_column not in part.table.columns:
+            return row.group
+        cell = part.table.rows[part.index(row)][self.group_column]
+        return row.group if is_missing(cell) else str(cell)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """What `make` gives, made once for all checks."""

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import DataError
-from . import columns, questions, wrappers
-from .columns import Roles, as_text
+from . import columns, questions
+from .columns import Roles
 from .row import Dialogue, Row
-from .table import Table, is_missing, shown
+from .table import Table, is_missing, own_id, shown
 from .turns import FORM, read_tools, read_turns
 
 SHAPES = ("messages", "sharegpt", "instruction", "completion", "text",
@@ -23,6 +23,7 @@ INPUTS = ("input", "context")
 TEXTS = ("text", "content")
 SEVERAL = "rows with several answers: the first is taken"
 DOCUMENTS = ("document", "article", "source", "dialogue", "text")
+UNANSWERABLE = "unanswerable"
 SUMMARIES = ("summary", "highlights", "abstract", "target")
 Message = dict[str, Any]
 
@@ -38,7 +39,7 @@ def find(table: Table) -> str | None:
             return shape
     for shape in ("instruction", "completion"):
         found = detect(table, shape)
-        if found and found.label and not named(table, ("label", "labels")):  # such rows judge answers, good and bad
+        if found and found.label and not table.named("label", "labels"):  # such rows judge answers, good and bad
             return shape
     return "text" if is_plain_text(table) else None
 
@@ -52,33 +53,26 @@ def holds_lists(table: Table, column: str) -> bool:
 def detect(table: Table, shape: str) -> Roles | None:
     """The columns of a shape, by their names; `label` is empty where there are prompts alone."""
     if shape in ("messages", "sharegpt"):
-        column = named(table, MESSAGES if shape == "messages" else CONVERSATIONS)
+        column = table.named(*(MESSAGES if shape == "messages" else CONVERSATIONS))
         return Roles((column,), (), form=shape) if column else None
     if shape == "text":
-        column = named(table, TEXTS)
+        column = table.named(*TEXTS)
         return Roles((column,), (), form=shape) if column else None
     if shape == "instruction":
         return instruction_columns(table)
     texts, answers = (("prompt",), ANSWERS) if shape == "completion" else (DOCUMENTS, SUMMARIES)
-    text, answer = named(table, texts), named(table, answers)
+    text, answer = table.named(*texts), table.named(*answers)
     return Roles((text,), (answer,) if answer else (), form=shape) if text else None
 
 
 def instruction_columns(table: Table) -> Roles | None:
     """Alpaca's instruction, input and output; Dolly's context and response; a question with its answer."""
-    text, answer = named(table, ("instruction",)), named(table, ANSWERS)
-    extra = named(table, INPUTS)
+    text, answer, extra = table.named("instruction"), table.named(*ANSWERS), table.named(*INPUTS)
     if text is None:
-        text = named(table, questions.QUESTIONS)
-        if text is None or named(table, questions.CONTEXTS):
+        text = table.named(*questions.QUESTIONS)
+        if text is None or table.named(*questions.CONTEXTS):
             return None
     return Roles((text, extra) if extra else (text,), (answer,) if answer else (), form="instruction")
-
-
-def named(table: Table, names: Sequence[str]) -> str | None:
-    """The first of these columns that there is, in whatever case it is written."""
-    lower = {name.lower(): name for name in table.columns}
-    return next((lower[name] for name in names if name in lower), None)
 
 
 def is_plain_text(table: Table) -> bool:
@@ -99,16 +93,14 @@ def roles(table: Table, shape: str, text: Sequence[str] | None, label: Sequence[
     Raises:
         DataError: a named column is missing, there are too many, or nothing fits.
     """
-    for names, setting in ((text, "data.text"), (label, "data.label")):
-        for name in names or ():
-            table.require(name, setting)
+    table.require_all(text, label)
     if shape in ("classification", "question_answering"):
         return wrapped_roles(table, shape, text, label)
     single = shape in ("messages", "sharegpt", "text")
     refuse_too_many(shape, text, label, single)
     found = detect(table, shape)
     texts = tuple(text or (found.text if found else ()))
-    guessed = None if single else named(table, SUMMARIES if shape == "summarisation" else ANSWERS)
+    guessed = None if single else table.named(*(SUMMARIES if shape == "summarisation" else ANSWERS))
     answers = tuple(label or ((guessed,) if guessed and guessed not in texts else ()))
     if not texts or not (answers or single):
         raise DataError(lacking(table, shape), where=table.source, fix="name them with data.text and data.label")
@@ -184,8 +176,7 @@ def read(table: Table, index: int, roles: Roles, shape: str, labelled: bool, kno
         found = read_text(table, index, roles.text[0])
     else:
         found = read_pair(table, index, roles, shape, labelled, known)
-    own_id = table.rows[index].get("id")
-    return found if isinstance(found, str) or is_missing(own_id) else replace(found, id=str(own_id))
+    return found if isinstance(found, str) else replace(found, id=own_id(table.rows[index]))
 
 
 def read_dialogue(table: Table, index: int, column: str, labelled: bool) -> Row | str:
@@ -243,7 +234,7 @@ def read_question(table: Table, index: int, roles: Roles, labelled: bool) -> Row
     if isinstance(row, str):
         return row
     prompt = wrapped("question_answering", row.text)
-    said = (row.label[0][1] if row.label else wrappers.UNANSWERABLE) if labelled else None
+    said = (row.label[0][1] if row.label else UNANSWERABLE) if labelled else None
     answer = None if said is None else {"role": "assistant", "content": said}
     return replace(make_row(row.number, [prompt], answer), id=row.id, group=row.group, mended=row.mended)
 
@@ -255,7 +246,7 @@ def cell_text(cell: Any, table: Table, index: int, column: str) -> str:
     if isinstance(cell, list | tuple | dict | bytes):
         what = f"column {column!r} holds {shown(cell)} ({type(cell).__name__}), not a text"
         raise DataError(what, where=table.where(index), fix="write a text, or name another column")
-    return as_text(cell)
+    return str(cell)
 
 
 def wrapped(shape: str, texts: Sequence[str], known: Sequence[str] = ()) -> Message:
@@ -264,13 +255,24 @@ def wrapped(shape: str, texts: Sequence[str], known: Sequence[str] = ()) -> Mess
         instruction, extra = texts[0], texts[1] if len(texts) > 1 else ""
         content = f"{instruction}\n\n{extra}" if extra else instruction
         return {"role": "user", "content": content, "instruction": instruction, "input": extra}
+    content = texts[0]
     if shape == "classification":
-        return {"role": "user", "content": wrappers.classification(texts, known)}
+        content = classified(texts, known)
     if shape == "question_answering":
-        return {"role": "user", "content": wrappers.question_answering(*texts)}
+        asked = f'Answer the question with words of the context, or with "{UNANSWERABLE}" where it does not tell.'
+        content = f"{asked}\n\nContext:\n{texts[1]}\n\nQuestion:\n{texts[0]}"
     if shape == "summarisation":
-        return {"role": "user", "content": wrappers.summarisation(texts[0])}
-    return {"role": "user", "content": texts[0]}
+        content = f"Summarise the text.\n\nText:\n{texts[0]}"
+    return {"role": "user", "content": content}
+
+
+def classified(texts: Sequence[str], labels: Sequence[str]) -> str:
+    """Asks for the label of one text or of a pair; `labels` are the ones to choose from."""
+    choice = f"Labels: {', '.join(labels)}\n\n" if labels else ""
+    names = ["Text"] if len(texts) == 1 else [f"Text {number}" for number in range(1, len(texts) + 1)]
+    shown = "\n\n".join(f"{name}:\n{text}" for name, text in zip(names, texts, strict=True))
+    subject = "text" if len(texts) == 1 else "pair of texts"
+    return f"Classify the {subject}. Answer with one label and nothing else.\n\n{choice}{shown}"
 
 
 def make_row(

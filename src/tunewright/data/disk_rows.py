@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import index
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from ..errors import DataError
 from .tolerance import MEGABYTE
@@ -24,21 +24,7 @@ BLOCK = 1024  # rows that are read from disk together
 BLOCK_SIZE = 4 * MEGABYTE  # characters of them
 
 
-Record = tuple[int, Any, int]  # a row's number as a person counts, its cells or object, its characters
-
-
-class Form(NamedTuple):
-    """How a block of a source's items lies on disk.
-
-    Args:
-        pack: items to a batch.
-        unpack: a batch to rows.
-        row: one item to its row; what `unpack` does for all.
-    """
-
-    pack: Callable[[Sequence[Any]], pyarrow.RecordBatch]
-    unpack: Callable[[pyarrow.RecordBatch], list[dict[str, Any]]]
-    row: Callable[[Any], dict[str, Any]]
+Record = tuple[int, Any, int]  # a row's number as a person counts, its cells or mapping, its characters
 
 
 class DiskRows(Sequence[dict[str, Any]]):
@@ -125,12 +111,25 @@ class Disk:
         return DiskRows(pyarrow.ipc.open_file(pyarrow.BufferReader(pyarrow.py_buffer(mapped))), self.ends, unpack)
 
 
-def gather(source: str, records: Iterable[Record], form: Form) -> tuple[Sequence[dict[str, Any]], Sequence[int]]:
-    """The rows of a source, and their numbers; on disk once they are many or large.
+def gather(
+    source: str, records: Iterable[Record], columns: Iterable[str]
+) -> tuple[Sequence[dict[str, Any]], Sequence[int]]:
+    """The rows of a source, and their numbers; on disk, as lines of JSON, once they are many or large.
+
+    Args:
+        records: numbers, mappings of what JSON can hold, and sizes.
+        columns: of every row; may grow until the records are through.
 
     Raises:
         DataError: the temporary folder is full.
     """
+
+    def row(item: dict[str, Any]) -> dict[str, Any]:
+        return {key: item.get(key) for key in columns}
+
+    def unpack(batch: pyarrow.RecordBatch) -> list[dict[str, Any]]:
+        return [row(json.loads(line)) for line in batch.column(0).to_numpy(zero_copy_only=False)]
+
     numbers, kept, disk, size = array("q"), list[Any](), None, 0
     limit, most = LARGE, MANY
     for number, item, length in records:
@@ -139,51 +138,18 @@ def gather(source: str, records: Iterable[Record], form: Form) -> tuple[Sequence
         size += length
         if size > limit or len(kept) >= most:
             disk = disk or Disk(source)
-            lay_out(kept, disk, form)
+            lay_out(kept, disk)
             size, limit, most = 0, BLOCK_SIZE, BLOCK
     if disk is None:
-        return [form.row(item) for item in kept], numbers.tolist()
-    lay_out(kept, disk, form)
-    return disk.rows(form.unpack), numbers
+        return [row(item) for item in kept], numbers.tolist()
+    lay_out(kept, disk)
+    return disk.rows(unpack), numbers
 
 
-def lay_out(kept: list[Any], disk: Disk, form: Form) -> None:
+def lay_out(kept: list[dict[str, Any]], disk: Disk) -> None:
+    import pyarrow
+
     for start in range(0, len(kept), BLOCK):
-        disk.write(form.pack(kept[start : start + BLOCK]))
+        lines = [json.dumps(item, ensure_ascii=False) for item in kept[start : start + BLOCK]]
+        disk.write(pyarrow.record_batch([pyarrow.array(lines, pyarrow.string())], ["json"]))
     kept.clear()
-
-
-def cells_form(columns: Sequence[str]) -> Form:
-    """Rows whose items are lists of texts, one for each column."""
-
-    def pack(items: Sequence[list[str]]) -> pyarrow.RecordBatch:
-        import pyarrow
-
-        names = [str(place) for place in range(len(columns))]
-        return pyarrow.record_batch(
-            [pyarrow.array(cells, pyarrow.string()) for cells in zip(*items, strict=True)], names
-        )
-
-    def unpack(batch: pyarrow.RecordBatch) -> list[dict[str, Any]]:
-        cells = [column.to_numpy(zero_copy_only=False).tolist() for column in batch.columns]
-        return [dict(zip(columns, row, strict=True)) for row in zip(*cells, strict=True)]
-
-    return Form(pack, unpack, lambda cells: dict(zip(columns, cells, strict=True)))
-
-
-def objects_form(columns: Iterable[str]) -> Form:
-    """Rows whose items are JSON objects of whatever shape; `columns` may grow until all are there."""
-
-    def pack(items: Sequence[dict[str, Any]]) -> pyarrow.RecordBatch:
-        import pyarrow
-
-        lines = [json.dumps(item, ensure_ascii=False) for item in items]
-        return pyarrow.record_batch([pyarrow.array(lines, pyarrow.string())], ["json"])
-
-    def row(item: dict[str, Any]) -> dict[str, Any]:
-        return {key: item.get(key) for key in columns}
-
-    def unpack(batch: pyarrow.RecordBatch) -> list[dict[str, Any]]:
-        return [row(json.loads(line)) for line in batch.column(0).to_numpy(zero_copy_only=False)]
-
-    return Form(pack, unpack, row)

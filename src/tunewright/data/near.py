@@ -170,20 +170,13 @@ class Bags:
 
 def similarity(one: str, other: str) -> float:
     """Share of the words that two texts have in common, as `pairs` measures it; 0 where a text has no words."""
-    said, theirs = (np.array(codes(text), dtype=np.uint64) for text in (one, other))
-    bags = np.intersect1d(said, theirs), said, theirs
-    shared, first, second = (worth_of(bag).sum(axis=0, keepdims=True) for bag in bags)
-    order = order_of(hash_of(said[:ORDERED]).tolist(), hash_of(theirs[:ORDERED]).tolist())
-    return min(float(share_of(shared, np.maximum(first, second))[0]), order)
+    return float(Bags.of([one, other]).similarity(np.array([0]), np.array([1]))[0])
 
 
-def clusters(
-    texts: Iterable[str], threshold: float = THRESHOLD, progress: Progress | None = None, seed: int = 0
-) -> NDArray[np.int64]:
+def clusters(texts: Iterable[str], progress: Progress | None = None) -> NDArray[np.int64]:
     """(N,) for each text the smallest place in its cluster: texts that near-duplicates link, one by one.
 
     Args:
-        threshold: similarity from which on two texts are near-duplicates.
         progress: hears (done, total) of the work; may raise.
     """
     bags = Bags.of(texts, progress=progress)
@@ -192,7 +185,7 @@ def clusters(
     def known(first: Places, second: Places) -> NDArray[np.bool_]:
         return cluster[first] == cluster[second]
 
-    for first, second, _ in search(bags, None, threshold, seed, progress, known):
+    for first, second, _ in search(bags, None, progress, known):
         cluster = joined(cluster, first, second)
     return cluster
 
@@ -210,9 +203,8 @@ def joined(cluster: Places, first: Places, second: Places) -> Places:
 
 
 def pairs(
-    texts: Iterable[str], others: Iterable[str] | None = None, threshold: float = THRESHOLD,
-    progress: Progress | None = None, seed: int = 0,
-) -> Iterator[tuple[int, int, float]]:  # fmt: skip
+    texts: Iterable[str], others: Iterable[str] | None = None, progress: Progress | None = None
+) -> Iterator[tuple[int, int, float]]:
     """(place, other place, similarity) of near-duplicates, ascending; the places are of `texts`, or of both.
 
     Of texts with the same words in the same order only the first is paired with others. Where very many texts look
@@ -229,7 +221,7 @@ def pairs(
     def known(first: Places, second: Places) -> NDArray[np.bool_]:
         return (partners[second] >= SOME) | np.isin(first * count + second, found)
 
-    for first, second, share in search(bags, boundary, threshold, seed, progress, known):
+    for first, second, share in search(bags, boundary, progress, known):
         found, alike = np.concatenate([found, first * count + second]), np.concatenate([alike, share])
         partners += np.bincount(second, minlength=count)
     order = np.argsort(found)
@@ -238,16 +230,15 @@ def pairs(
 
 
 def search(
-    bags: Bags, boundary: int | None, threshold: float, seed: int, progress: Progress | None,
-    known: Callable[[Places, Places], NDArray[np.bool_]],
-) -> Found:  # fmt: skip
+    bags: Bags, boundary: int | None, progress: Progress | None, known: Callable[[Places, Places], NDArray[np.bool_]]
+) -> Found:
     """Near-duplicates band by band, the smaller place first.
 
     Args:
         boundary: where given, pairs are of a text before it and one from there on.
         known: which of these pairs need not be found again; asked anew for each band.
     """
-    generator = np.random.default_rng([seed, 41])
+    generator = np.random.default_rng([0, 41])
     kept, first, repeats = without_repeats(bags, boundary, generator)
     if boundary is None:
         yield first, repeats, np.ones(len(first), dtype=np.float32)
@@ -261,8 +252,8 @@ def search(
         fresh = ~known(one, two)
         one, two = one[fresh], two[fresh]
         compared += np.bincount(two, minlength=len(compared))
-        share = bags.similarity(one, two, threshold)
-        near = share >= threshold
+        share = bags.similarity(one, two, THRESHOLD)
+        near = share >= THRESHOLD
         yield one[near], two[near], share[near]
         if progress:
             progress(band + 1, BANDS)

@@ -11,9 +11,9 @@ from typing import Any
 
 from ..errors import DataError
 from . import dialogues, turns
-from .columns import Roles, as_text
+from .columns import Roles, lacking
 from .row import Dialogue, Row
-from .table import Table, is_missing, shown
+from .table import Table, is_missing, own_id, shown
 
 Message = dict[str, Any]
 
@@ -51,10 +51,9 @@ def find(table: Table) -> Roles | None:
 
 def prompt_columns(table: Table) -> tuple[str, ...]:
     """The columns that a prompt is made of; an instruction may have an input."""
-    lower = {name.lower(): name for name in table.columns}
-    prompt = next((name for name in PROMPTS if name in lower), None)
-    names = (prompt, INPUT) if prompt == "instruction" else (prompt,)
-    return tuple(lower[name] for name in names if name in lower)
+    prompt = table.named(*PROMPTS)
+    extra = table.named(INPUT) if prompt and prompt.lower() == "instruction" else None
+    return tuple(name for name in (prompt, extra) if name)
 
 
 def holds_dialogues(table: Table, column: str) -> bool:
@@ -74,15 +73,11 @@ def described(table: Table, text: Sequence[str], label: Sequence[str]) -> Roles:
         parts.append("whole dialogues; what they have in common is the prompt")
     else:
         parts.insert(0, f"prompt: {' and '.join(text)}")
-    system = system_column(table)
+    system = table.named(*SYSTEMS)
     return Roles(
         tuple(label[:1] if whole else text), tuple(label), None,
         ("; ".join([*parts, *([f"system: {system}"] if system else [])]),), DIALOGUES if whole else PROMPTED,
     )  # fmt: skip
-
-
-def system_column(table: Table) -> str | None:
-    return next((name for name in table.columns if name.lower() in SYSTEMS), None)
 
 
 def roles(table: Table, text: Sequence[str] | None, label: Sequence[str] | None) -> Roles:
@@ -91,9 +86,7 @@ def roles(table: Table, text: Sequence[str] | None, label: Sequence[str] | None)
     Raises:
         DataError: a named column is missing, or nothing fits.
     """
-    for names, setting in ((text, "data.text"), (label, "data.label")):
-        for name in names or ():
-            table.require(name, setting)
+    table.require_all(text, label)
     if label and len(label) != 2:
         raise DataError("a chosen and a rejected answer are read", where="data.label", fix="name both columns")
     found = find(table)
@@ -118,9 +111,7 @@ def match(table: Table, roles: Roles, labelled: bool) -> Roles:
     if found is None and not labelled and (prompt := prompt_columns(table)):
         found = Roles(prompt, roles.label, None, (f"prompt: {' and '.join(prompt)}",), PROMPTED)
     if found is None:
-        lacking = next(name for name in wanted if name not in table.columns)
-        fix = f"name its columns {', '.join(dict.fromkeys(wanted))} as in the training file"
-        raise DataError(f"there is no column {lacking!r}", where=table.source, fix=fix)
+        raise lacking(table, next(name for name in wanted if name not in table.columns))
     return Roles(found.text, found.label, None, tuple(f"{table.source}: {note}" for note in found.notes), found.form)
 
 
@@ -143,10 +134,9 @@ def read(table: Table, index: int, roles: Roles, labelled: bool) -> Row | str:
     asked = [message["content"] for message in prompt if message["role"] == "user" and message["content"].strip()]
     if reason or not asked:
         return reason or f"{NO_USER} (column {roles.text[0]!r})"
-    own_id = table.rows[index].get("id")
-    known = None if is_missing(own_id) else str(own_id)
-    tools = turns.read_tools(table.rows[index].get("tools"), f"{table.where(index)}, column 'tools'")
-    return Row(table.numbers[index], (asked[-1],), pair, id=known, dialogue=Dialogue(prompt, tools))
+    record = table.rows[index]
+    tools = turns.read_tools(record.get("tools"), f"{table.where(index)}, column 'tools'")
+    return Row(table.numbers[index], (asked[-1],), pair, id=own_id(record), dialogue=Dialogue(prompt, tools))
 
 
 def unusable(pair: Pair, roles: Roles) -> str | None:
@@ -223,10 +213,10 @@ def opening(table: Table, index: int, roles: Roles) -> tuple[Message, ...]:
 
 
 def with_system(table: Table, index: int, prompt: tuple[Message, ...]) -> tuple[Message, ...]:
-    column = system_column(table)
+    column = table.named(*SYSTEMS)
     if column is None or is_missing(table.rows[index][column]) or any(turn["role"] == "system" for turn in prompt):
         return prompt
-    return ({"role": "system", "content": as_text(table.rows[index][column])}, *prompt)
+    return ({"role": "system", "content": str(table.rows[index][column])}, *prompt)
 
 
 def parsed(cell: Any) -> Any:

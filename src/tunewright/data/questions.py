@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import DataError
-from .columns import Roles, as_text
+from .columns import Roles, lacking
 from .row import Row
-from .table import Table, is_missing, shown
+from .table import Table, is_missing, own_id, shown
 
 QUESTIONS = ("question", "query")
 CONTEXTS = ("context", "passage", "paragraph", "document")
@@ -23,9 +23,7 @@ FIRST_OF_SEVERAL = "answers without answer_start whose text occurs several times
 
 def find(table: Table) -> Roles | None:
     """The columns of questions, contexts and answers, by their names; None where there are none."""
-    lower = {name.lower(): name for name in table.columns}
-    kinds = (QUESTIONS, CONTEXTS, ANSWERS, STARTS)
-    question, context, answer, start = (next((lower[n] for n in names if n in lower), None) for names in kinds)
+    question, context, answer, start = (table.named(*names) for names in (QUESTIONS, CONTEXTS, ANSWERS, STARTS))
     if question is None or context is None:
         return None
     label = (answer, start) if answer and start else (answer,)
@@ -38,9 +36,7 @@ def assign(table: Table, text: Sequence[str] | None, label: Sequence[str] | None
     Raises:
         DataError: a named column is missing, nothing fits, or a delimiter was given.
     """
-    for names, setting in ((text, "data.text"), (label, "data.label")):
-        for name in names or ():
-            table.require(name, setting)
+    table.require_all(text, label)
     if delimiter is not None:
         raise DataError("answers are not joined", where="data.label_delimiter", fix="leave it out")
     found = find(table)
@@ -61,9 +57,7 @@ def match(table: Table, roles: Roles, labelled: bool) -> Roles:
         return Roles(roles.text, roles.label)
     found = find(table)
     if found is None or (labelled and not found.label):
-        lacking = next(name for name in wanted if name not in table.columns)
-        fix = f"name its columns {', '.join(wanted)} as in the training file"
-        raise DataError(f"there is no column {lacking!r}", where=table.source, fix=fix)
+        raise lacking(table, next(name for name in wanted if name not in table.columns))
     note = f"{table.source}: question, context: {', '.join(found.text)}; answers: {', '.join(found.label)}"
     return Roles(found.text, found.label or roles.label, None, (note,))
 
@@ -78,14 +72,13 @@ def read(table: Table, index: int, roles: Roles, labelled: bool) -> Row | str:
     for name, cell in zip(roles.text, cells, strict=True):
         if is_missing(cell):
             return f"column {name!r} is empty"
-    question, context = as_text(cells[0]).strip(), as_text(cells[1])
-    extra = table.rows[index]
-    own_id, title = extra.get("id"), extra.get("title")
+    question, context = str(cells[0]).strip(), str(cells[1])
+    record = table.rows[index]
+    title = record.get("title")
     group = context if is_missing(title) else str(title)
     mended = set[str]()
     label = answers(table, index, roles, context, mended) if labelled else None
-    known = None if is_missing(own_id) else str(own_id)
-    return Row(table.numbers[index], (question, context), label, None, known, group, tuple(sorted(mended)))
+    return Row(table.numbers[index], (question, context), label, None, own_id(record), group, tuple(sorted(mended)))
 
 
 def answers(table: Table, index: int, roles: Roles, context: str, mended: set[str]) -> tuple[tuple[int, str], ...]:
@@ -116,7 +109,7 @@ def pairs(cell: Any, given: Any, table: Table, index: int, column: str) -> list[
         items = (item if isinstance(item, dict) else {"text": item} for item in cell)
         cell = [(item.get("text"), item.get("answer_start")) for item in items]
     else:
-        cell = [] if is_missing(cell) else [(as_text(cell), given)]
+        cell = [] if is_missing(cell) else [(str(cell), given)]
     return [checked(text, start, table, index, column) for text, start in cell]
 
 

@@ -18,12 +18,11 @@ TRANSLATION = "translation"  # Hugging Face's form: one column with a text for e
 
 def find(table: Table) -> Roles | None:
     """Roles by the columns' names, or None where nothing says that one text becomes another."""
-    lower = {name.lower(): name for name in table.columns}
-    for source, target in PAIRS:
-        if source in lower and target in lower:
-            note = f"rows: {lower[source]} -> {lower[target]}"
-            return Roles((lower[source],), (lower[target],), notes=(note,))
-    name = lower.get(TRANSLATION)
+    for pair in PAIRS:
+        source, target = map(table.named, pair)
+        if source and target:
+            return Roles((source,), (target,), notes=(f"rows: {source} -> {target}",))
+    name = table.named(TRANSLATION)
     if name and len(known := languages(table, name)) > 1:
         first, second = known[:2]
         return Roles((name,), (name,), delimiter=f"{first}->{second}", notes=(f"rows: {name}, {first} -> {second}",))
@@ -44,9 +43,7 @@ def assign(
     Raises:
         DataError: a named column is missing, or nothing says what is read and what is written.
     """
-    for setting, names in (("data.text", text), ("data.label", label)):
-        for name in names or ():
-            table.require(name, setting)
+    table.require_all(text, label)
     found = find(table)
     if found and text and label and (tuple(text), tuple(label)) == (found.text, found.label):
         roles = found

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from ..files import digest, sha256
 from .conll import SUFFIXES, from_conll, from_parallel, is_conll, parallel_files
 from .content import Progress, TextFile, decode
 from .delimited import column_names, delimited_records, first_data_row, guess_delimiter
-from .disk_rows import BLOCK_SIZE, Record, cells_form, gather, objects_form
+from .disk_rows import BLOCK_SIZE, Record, gather
 from .parquet import from_parquet
 from .squad import from_squad, is_squad
 from .table import Fault, Table
@@ -139,7 +140,7 @@ def from_delimited(path: Path, file: TextFile, suffix: str, header: bool | None,
     start, note = first_data_row([cells for _, cells, _ in first], header)
     columns = column_names(first[0][1], start == 1, tolerance)
     body = even_records(chain(first[start:], records), columns, delimiter, tolerance)
-    rows, numbers = gather(str(path), body, cells_form(columns))
+    rows, numbers = gather(str(path), body, columns)
     return Table(str(path), columns, rows, numbers, sha256(path), [note] if note else [])
 
 
@@ -157,11 +158,10 @@ def beginning(records: Iterator[Record]) -> list[Record]:
 def even_records(
     records: Iterable[Record], columns: list[str], delimiter: str, tolerance: Tolerance
 ) -> Iterator[Record]:
-    """The records that have a cell for each column."""
-    for record in records:
-        number, cells, _ = record
+    """The records that have a cell for each column, as mappings."""
+    for number, cells, size in records:
         if len(cells) == len(columns):
-            yield record
+            yield number, dict(zip(columns, cells, strict=True)), size
             continue
         named = f" ({', '.join(columns)})" if len(columns) <= 20 else ""
         what = f"has {len(cells):,} cells, not one for each column{named}"
@@ -178,7 +178,7 @@ def mend_cells(lacking: list[str], delimiter: str) -> str:
 def json_lines(lines: Iterator[str], tolerance: Tolerance) -> Iterator[Record]:
     """(number, value, size) of each line that is not blank."""
     for number, line in enumerate(lines, 1):
-        tolerance.row_ends(number, line)
+        tolerance.row_ends(number)
         if not line.strip():
             continue
         try:
@@ -226,16 +226,8 @@ def parsed(text: str, where: str, fix: str) -> Any:
 def from_objects(path: Path, records: Iterable[Record], tolerance: Tolerance) -> Table:
     """A table from (number, mapping, size) records; a column that some rows lack is None there."""
     columns: dict[str, None] = {}
-    rows, numbers = gather(str(path), objects(records, columns, tolerance), objects_form(columns))
+    rows, numbers = gather(str(path), objects(records, columns, tolerance), columns)
     return Table(str(path), list(columns), rows, numbers, sha256(path))
-
-
-def from_records(source: str, records: Iterable[tuple[int, Any]], fingerprint: str) -> Table:
-    """A table from (number, mapping) pairs, in memory, whatever their values are."""
-    columns: dict[str, None] = {}
-    kept = list(objects(((number, value, 0) for number, value in records), columns, Tolerance(source)))
-    rows = [objects_form(columns).row(value) for _, value, _ in kept]
-    return Table(source, list(columns), rows, [number for number, _, _ in kept], fingerprint)
 
 
 def objects(records: Iterable[Record], columns: dict[str, None], tolerance: Tolerance) -> Iterator[Record]:
@@ -276,20 +268,15 @@ def from_hub(source: str, split: str) -> Table:
         }
         for row in loaded
     ]
-    return from_records(f"{source}@{split}", enumerate(rows, 1), digest(rows))
+    return Table(f"{source}@{split}", list(loaded.features), rows, list(range(1, len(rows) + 1)), digest(rows))
 
 
-class hub_errors:
+@contextmanager
+def hub_errors(source: str) -> Iterator[None]:
     """Turns whatever the hub's client raises into a DataError with a remedy."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, Exception):
-            fix = "if a file was meant, check its path and suffix; else check the id and the network"
-            what = f"is no file here, and the hub did not give it ({type(error).__name__}: {str(error)[:200]})"
-            raise DataError(what, where=self.source, fix=fix) from error
+    try:
+        yield
+    except Exception as error:
+        fix = "if a file was meant, check its path and suffix; else check the id and the network"
+        what = f"is no file here, and the hub did not give it ({type(error).__name__}: {str(error)[:200]})"
+        raise DataError(what, where=source, fix=fix) from error

@@ -11,17 +11,10 @@ from ..files import sha256
 from .table import Table
 
 COLUMNS = ["id", "title", "context", "question", "answers", "is_impossible"]
-EXAMPLES = {
-    "paragraphs": '"paragraphs": [{"context": ..., "qas": [...]}]',
-    "context": '"context": "a text"',
-    "qas": '"qas": [{"question": ..., "answers": [...]}]',
-    "question": '"question": "a text"',
-    "answers": '"answers": [{"text": ..., "answer_start": ...}], or [] where there is none',
-    "text": '"text": "as in the context"',
-    "answer_start": '"answer_start": characters before it in the context',
-    "is_impossible": '"is_impossible": true or false',
-    "title": '"title": "a text"',
-}
+FORM = (
+    'write {"title": "a text", "paragraphs": [{"context": "a text", "qas": [{"question": "a text", '
+    '"is_impossible": false, "answers": [{"text": "as in the context", "answer_start": 17}]}]}]}'
+)
 KINDS = {str: "text", list: "list", int: "whole number", bool: "truth value"}
 
 
@@ -38,8 +31,8 @@ def is_squad(value: Any) -> bool:
 def from_squad(path: Path, value: Any) -> Table:
     """One row a question: id, title, context, question, answers, is_impossible.
 
-    Each answer is {"text": str, "answer_start": int}, in characters of the context; the same answer of several people
-    is there once. A missing title is "", a missing id the number of the question, a missing is_impossible False.
+    Each answer is {"text": str, "answer_start": int}, in characters of the context. A missing title is "", a missing id
+    the number of the question, a missing is_impossible False.
 
     Raises:
         DataError: naming the path in the JSON, as data[3].paragraphs[0].qas[7].
@@ -51,7 +44,10 @@ def from_squad(path: Path, value: Any) -> Table:
             "title": take(article, "title", str, where.partition(".paragraphs")[0], ""),
             "context": context,
             "question": take(question, "question", str, where),
-            "answers": distinct_answers(take(question, "answers", list, where), where),
+            "answers": [
+                checked(answer, f"{where}.answers[{place}]")
+                for place, answer in enumerate(take(question, "answers", list, where))
+            ],
             "is_impossible": take(question, "is_impossible", bool, where, False),
         }
         rows.append(found)
@@ -70,14 +66,9 @@ def questions(articles: list[Any], source: str) -> Iterator[tuple[dict[str, Any]
                 yield article, context, must_be_object(question, f"{at}.qas[{last}]"), f"{at}.qas[{last}]"
 
 
-def distinct_answers(answers: list[Any], where: str) -> list[dict[str, Any]]:
-    """In their order; what else an answer has is left out."""
-    found = {
-        (take(answer, "text", str, at), take(answer, "answer_start", int, at)): None
-        for place, answer in enumerate(answers)
-        for at in [f"{where}.answers[{place}]"]
-    }
-    return [{"text": text, "answer_start": start} for text, start in found]
+def checked(answer: Any, where: str) -> dict[str, Any]:
+    """What else an answer has is left out."""
+    return {"text": take(answer, "text", str, where), "answer_start": take(answer, "answer_start", int, where)}
 
 
 def take(value: Any, key: str, kind: type, where: str, default: Any = None) -> Any:
@@ -86,14 +77,14 @@ def take(value: Any, key: str, kind: type, where: str, default: Any = None) -> A
     if found is None and default is not None:
         return default
     if found is None:
-        raise DataError(f"has no {key!r}", where=where, fix=f"write {EXAMPLES[key]}")
+        raise DataError(f"has no {key!r}", where=where, fix=FORM)
     if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
         what = f"{key!r} is no {KINDS[kind]}, but of type {type(found).__name__}"
-        raise DataError(what, where=where, fix=f"write {EXAMPLES[key]}")
+        raise DataError(what, where=where, fix=FORM)
     return found
 
 
 def must_be_object(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise DataError(f"is no object, but of type {type(value).__name__}", where=where, fix="write it as {...}")
+        raise DataError(f"is no object, but of type {type(value).__name__}", where=where, fix=FORM)
     return value

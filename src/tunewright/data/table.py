@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +54,17 @@ class Table:
     def where(self, index: int) -> str:
         return f"{self.source}, row {self.numbers[index]}"
 
+    def named(self, *names: str) -> str | None:
+        """The first of these columns that there is, in whatever case it is written."""
+        lower = {name.lower(): name for name in self.columns}
+        return next((lower[name] for name in names if name in lower), None)
+
+    def require_all(self, text: Sequence[str] | None, label: Sequence[str] | None) -> None:
+        """Raises DataError where a column that data.text or data.label names is not there."""
+        for names, setting in ((text, "data.text"), (label, "data.label")):
+            for name in names or ():
+                self.require(name, setting)
+
     def require(self, column: str, setting: str) -> str:
         """The column's name, or an error that names the ones there are."""
         if column not in self.columns:
@@ -71,6 +82,11 @@ def is_missing(value: Any) -> bool:
     if isinstance(value, float):
         return math.isnan(value)
     return isinstance(value, str) and not value.strip()
+
+
+def own_id(record: Mapping[str, Any]) -> str | None:
+    """The name that a row gives itself, in a column `id`."""
+    return None if is_missing(record.get("id")) else str(record["id"])
 
 
 def shown(value: Any) -> str:

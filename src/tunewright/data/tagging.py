@@ -8,7 +8,7 @@ BMEWO: it begins with B and ends with E, or is one S. plain: tags without prefix
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -68,19 +68,20 @@ def detect(sequences: Sequence[Sequence[str]]) -> Scheme:
 # --- from tags to entities ------------------------------------------------------------------------------------------
 
 
-def spans(tags: Sequence[str], scheme: str, strict: bool = True) -> list[Span]:
-    """The entities that tags spell, in their order; of plain tags every word with its tag.
+def spans(tags: Sequence[str], scheme: str) -> list[Span]:
+    """The entities that tags spell exactly as the scheme wants, in their order; of plain tags every word with its tag.
 
-    Args:
-        strict: an entity counts only if it is spelled as the scheme wants (seqeval's mode="strict", scheme by scheme);
-            else as conlleval reads it.
+    Of IOB2 and BIOES they are those of seqeval's mode="strict".
 
     Raises:
         ValueError: a tag is not of the scheme.
     """
     if scheme == "plain":
         return [(place, place + 1, tag) for place, tag in enumerate(tags)]
-    return whole(parse_all(tags, scheme), *RULES[scheme]) if strict else conll_spans(tags)
+    parsed = parse_all(tags, scheme)
+    found = chunks(parsed)
+    wanted = [parse(tag) for tag in tags_of(found, len(tags), scheme)]
+    return [span for span in found if parsed[slice(*span[:2])] == wanted[slice(*span[:2])]]
 
 
 def parse_all(tags: Sequence[str], scheme: str) -> list[Tag]:
@@ -90,66 +91,6 @@ def parse_all(tags: Sequence[str], scheme: str) -> list[Tag]:
         if letter not in SPELLED[scheme] and letter != "O":
             raise ValueError(f"{tag!r} is no tag of {scheme}")
     return parsed
-
-
-Rule = Callable[[Tag, Tag], bool]  # of two neighbouring tags
-
-
-def whole(tags: Sequence[Tag], begins: Rule, goes_on: Rule, closes: Rule) -> list[Span]:
-    """The entities that begin, go on and close as the rules say; others are dropped, with all of their words."""
-    found, place = list[Span](), 0
-    padded = [*tags, OUTSIDE, OUTSIDE]  # the last is the neighbour of the first: padded[-1]
-    while place < len(tags):
-        end = place + 1
-        if begins(padded[place - 1], padded[place]):
-            while goes_on(padded[end - 1], padded[end]):
-                end += 1
-            if closes(padded[end - 1], padded[end]):
-                found.append((place, end, padded[place][1]))
-        place = end
-    return found
-
-
-def iob_goes_on(before: Tag, here: Tag) -> bool:
-    return here[0] == "I" and before[1] == here[1]
-
-
-def iob1_begins(before: Tag, here: Tag) -> bool:
-    if here[0] == "I":
-        return before[0] != "I" or before[1] != here[1]
-    return here[0] == "B" and before[1] == here[1]
-
-
-def iob1_closes(before: Tag, here: Tag) -> bool:
-    """seqeval drops an entity of one B where B of another type follows, which IOB1 does not have."""
-    return not (before[0] == here[0] == "B" and before[1] != here[1])
-
-
-def iob2_begins(before: Tag, here: Tag) -> bool:
-    return here[0] == "B"
-
-
-def iob2_closes(before: Tag, here: Tag) -> bool:
-    return True
-
-
-def bioes_begins(before: Tag, here: Tag) -> bool:
-    return here[0] in "BS"
-
-
-def bioes_goes_on(before: Tag, here: Tag) -> bool:
-    return before[0] in "BI" and here[0] in "IE" and before[1] == here[1]
-
-
-def bioes_closes(before: Tag, here: Tag) -> bool:
-    return before[0] in "ES"
-
-
-RULES: dict[str, tuple[Rule, Rule, Rule]] = {
-    "IOB1": (iob1_begins, iob_goes_on, iob1_closes),
-    "IOB2": (iob2_begins, iob_goes_on, iob2_closes),
-    "BIOES": (bioes_begins, bioes_goes_on, bioes_closes),
-}
 
 
 def conll_spans(tags: Sequence[str]) -> list[Span]:
@@ -185,10 +126,9 @@ def mended_spans(tags: Sequence[str], scheme: str) -> tuple[list[Span], int]:
     """
     if scheme == "plain":
         return spans(tags, scheme), 0
-    parsed = [parse(tag) for tag in tags]
-    found = chunks(parsed)
+    found = conll_spans(tags)
     respelled = tags_of(found, len(tags), scheme)
-    return found, sum(here != parse(other) for here, other in zip(parsed, respelled, strict=True))
+    return found, sum(parse(tag) != parse(other) for tag, other in zip(tags, respelled, strict=True))
 
 
 # --- from entities to tags ------------------------------------------------------------------------------------------
@@ -253,8 +193,8 @@ def transitions(names: Sequence[str], scheme: str) -> tuple[Flags, Flags, Flags]
 
 def may_follow(before: Tag, after: Tag, scheme: str) -> bool:
     same = before[1] == after[1] and before[0] != "O"
-    if scheme != "BIOES":
-        return after[0] != {"IOB1": "B", "IOB2": "I"}[scheme] or same
+    if scheme == "IOB2":
+        return after[0] != "I" or same
     if before[0] in "BI":  # an entity is open
         return after[0] in "IE" and same
     return after[0] in "OBS"

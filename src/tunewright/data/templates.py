@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, DataError, suggest
-from .documents import boundaries
 from .parted import EncodedDialogue, EncodedPreference, Pieces, parted, shared
 from .row import Dialogue
-from .tokens import QUIET
+from .tokens import QUIET, boundaries
 
 FORMATS = ("chatml", "alpaca", "instruction", "plain")
 NAMES = ("auto", "tokenizer", *FORMATS)

@@ -1,8 +1,8 @@
-"""Texts to token ids and padded tensors."""
+"""Texts to token ids and padded tensors; whole texts to windows, for language modelling."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -183,6 +183,14 @@ NOTHING = -1
 QUIET = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
 
 
+def padded(rows: Sequence[Any], filling: int, left: bool = False) -> Tensor:
+    """(B, T) of rows of numbers, filled up on the right, or on the left."""
+    import torch
+
+    tensors = [torch.as_tensor(row, dtype=torch.long) for row in rows]
+    return torch.nn.utils.rnn.pad_sequence(tensors, True, filling, "left" if left else "right")
+
+
 def pad(features: Sequence[Any], tokenizer: Any) -> tuple[dict[str, Tensor], Tensor | None]:
     """Windows of the features as (W, T) tensors padded on the right, and who owns each window.
 
@@ -206,3 +214,47 @@ def pad(features: Sequence[Any], tokenizer: Any) -> tuple[dict[str, Tensor], Ten
     if len(windows) == len(features):
         return inputs, None
     return inputs, torch.tensor([owner for owner, item in enumerate(features) for _ in item.windows])
+
+
+# --- whole texts, for language modelling ----------------------------------------------------------------------------
+
+CHARACTERS = 2_000_000  # tokenised at once: a tokenizer's own objects take a hundred bytes a token
+
+
+def documents(texts: Sequence[str], tokenizer: Any, whole: bool = True) -> Iterator[NDArray[np.int32]]:
+    """(T,) ids of each text: the beginning-of-sequence token where the tokenizer has the habit, the text, its end.
+
+    Args:
+        whole: False leaves the end out: the text is to be gone on with.
+    """
+    front, back = boundaries(tokenizer)
+    back = back if whole else []
+    for part in parts(texts):
+        for ids in tokenizer(part, add_special_tokens=False, **QUIET)["input_ids"]:
+            yield np.array([*front, *ids, *back], dtype=np.int32)
+
+
+def boundaries(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """([BOS] or [], [EOS] or []): BOS only where the tokenizer itself writes one."""
+    begins = tokenizer.bos_token_id is not None and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
+    ends = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    return [tokenizer.bos_token_id] if begins else [], ends
+
+
+def parts(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Runs of texts of about CHARACTERS together."""
+    part, size = [], 0
+    for text in texts:
+        part.append(text)
+        size += len(text)
+        if size >= CHARACTERS:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def document_windows(ids: NDArray[np.int32], max_length: int) -> list[NDArray[np.int32]]:
+    """At most `max_length` tokens each; the last of one is the first of the next, so that each is a target once."""
+    starts = range(0, max(len(ids) - 1, 1), max_length - 1)
+    return [ids[start : start + max_length] for start in starts]

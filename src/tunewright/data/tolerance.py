@@ -31,7 +31,6 @@ class Tolerance:
     faults: list[Fault] | None = None
     mended: list[tuple[str, str, str]] = field(default_factory=list)
     count: int = 0
-    ends: set[str] = field(default_factory=set)
 
     @property
     def strict(self) -> bool:
@@ -55,15 +54,8 @@ class Tolerance:
                 return False
         return True
 
-    def row_ends(self, number: int, last_line: str) -> None:
-        """What its lines needed is now known to concern this row."""
-        if self.faults is None:
-            return
-        self.tell_mended(number)
-        if last_line.endswith(("\n", "\r")):
-            self.ends.add("Windows" if last_line.endswith("\r\n") else "Unix" if last_line[-1] == "\n" else "old Mac")
-
-    def tell_mended(self, number: int | None) -> None:
+    def row_ends(self, number: int | None) -> None:
+        """What its lines needed is now known to concern this row; the file where it is None."""
         for rule, what, fix in self.mended:
             self.step_over(rule, what, fix, number)
         self.mended.clear()
@@ -72,10 +64,7 @@ class Tolerance:
         """Says what concerns the file, and how many faults were not kept."""
         if self.faults is None:
             return
-        self.tell_mended(None)  # a last line of nothing else gave no row
-        if len(self.ends) > 1 or "old Mac" in self.ends:
-            fix = "nothing need be done; to even them out, run dos2unix or save the file again"
-            self.step_over("mixed_line_ends", f"lines end as on {' and '.join(sorted(self.ends))}", fix)
+        self.row_ends(None)  # a last line of nothing else gave no row
         if self.count > FAULTS:
             what = f"{self.count - FAULTS:,} more faults, beyond the {FAULTS:,} that are told"
             self.faults.append(Fault(None, "more_faults", what, "mend those first, then read the file again"))

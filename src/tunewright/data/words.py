@@ -89,9 +89,8 @@ def assign(table: Table, text: Sequence[str] | None, label: Sequence[str] | None
     Raises:
         DataError: a named column is missing, nothing fits, or a delimiter was given.
     """
+    table.require_all(text, label)
     for names, setting in ((text, "data.text"), (label, "data.label")):
-        for name in names or ():
-            table.require(name, setting)
         if len(names or ()) > 1:
             raise DataError("one column is read", where=setting, fix=f"name one, not {len(names or ())}")
     if delimiter is not None:
@@ -131,9 +130,8 @@ def match(table: Table, roles: Roles, labelled: bool) -> Roles:
     if not labelled:
         if text in table.columns:
             return roles
-        lower = {name.lower(): name for name in table.columns}
-        known = found[0] if found else next((lower[name] for name in TOKENS if name in lower), None)
-        return Roles((known or find_text(table, [])[0][0],), roles.label)
+        known = found[0] if found else table.named(*TOKENS) or find_text(table, [])[0][0]
+        return Roles((known,), roles.label)
     if text in table.columns and label in table.columns:
         return Roles(roles.text, roles.label, None, (), form_of(table, label))
     if found is None:
@@ -191,8 +189,6 @@ def spans_of_tags(
         raise DataError(what, where=table.where(index), fix="give each token one tag")
     tags = [tag_name(tag, table, index, column, names) for tag in cell]
     scheme = scheme_of(roles, names)
-    if scheme == "plain":
-        return tuple((place, place + 1, tag) for place, tag in enumerate(tags)), ()
     try:
         spans, wrong = tagging.mended_spans(tags, scheme)
     except ValueError as error:

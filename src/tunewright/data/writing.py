@@ -5,12 +5,10 @@ from __future__ import annotations
 import datetime
 import gzip
 import json
-import os
 import re
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from decimal import Decimal
 from itertools import groupby, islice
 from pathlib import Path
@@ -18,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from uuid import UUID
 
 from ..errors import DataError
-from ..files import finite, flush_to_disk
+from ..files import finite, replacing
 from .conll import DOCUMENT
 from .conll import SUFFIXES as CONLL
 from .delimited import unquoted
@@ -75,18 +73,12 @@ def write(path: Path, columns: Sequence[str], records: Records, like: Table | No
 @contextmanager
 def whole(path: Path) -> Iterator[IO[bytes]]:
     """A file to write to, gzipped where its name says so, which takes its name only when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{os.getpid()}-{time.monotonic_ns()}.tmp")  # the name itself may fill its 255 bytes
-    try:
-        with ExitStack() as open_files:
-            file: Any = open_files.enter_context(open(beside, "wb"))
-            if path.name.lower().endswith(".gz"):  # without time and name: the same rows are the same bytes
-                file = open_files.enter_context(gzip.GzipFile("", "wb", 6, file, mtime=0))
+    with replacing(path) as beside, open(beside, "wb") as file:
+        if not path.name.lower().endswith(".gz"):
             yield file
-        flush_to_disk(beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+            return
+        with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:  # no time, no name: the same bytes
+            yield packed  # type: ignore[misc]
 
 
 def writer_for(path: Path, like: Table | None) -> Callable[[IO[bytes], Sequence[str], Iterator[dict[str, Any]]], None]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ..data.alignment import Place, Whole, in_earlier_windows, located, not_located, whole_texts
 from ..data.row import Row
 from ..data.spans import NULL
 from ..tasks.base import Batch, Features, Task
 from ..tasks.token_classification import IGNORED
+from .alignment import Place, Whole, in_earlier_windows, located, not_located, whole_texts
 
 if TYPE_CHECKING:
     from .prepared import Preview

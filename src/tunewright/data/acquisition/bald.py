@@ -10,7 +10,7 @@ import numpy as np
 from . import base
 
 
-class Bald(base.Acquisition):
+class Bald(base.Ranking):
     """Largest mutual information between label and model (Houlsby et al. 2011, equation 2), by models drawn at random.
 
     Of a trained run they are drawn by its dropout (Gal and Ghahramani 2016), of the probe by dropout on its features.
@@ -19,11 +19,9 @@ class Bald(base.Acquisition):
     says: ClassVar[str] = "{:.3f} nats of disagreement"
     kind: Literal["bald"] = "bald"
 
-    def choose(self, situation: base.Situation, count: int) -> base.Choice:
+    def scores(self, situation: base.Situation) -> base.Floats:
         assert situation.beliefs is not None
-        scores = mutual_information(situation.beliefs())
-        found = base.highest(scores, count)
-        return found, scores[found].astype(float)
+        return mutual_information(situation.beliefs())
 
 
 def mutual_information(beliefs: Iterator[base.Floats]) -> base.Floats:

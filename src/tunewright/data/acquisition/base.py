@@ -49,6 +49,19 @@ class Acquisition(Component):
         """Places of `count` of the M rows (all, where there are no more), and the score of each."""
 
 
+class Ranking(Acquisition):
+    """Takes the rows with the highest scores, the first of equals first."""
+
+    @abstractmethod
+    def scores(self, situation: Situation) -> Floats:
+        """(M,) the higher the better; people are told how far from 0 it is."""
+
+    def choose(self, situation: Situation, count: int) -> Choice:
+        scores = self.scores(situation)
+        found = highest(scores, count)
+        return found, np.abs(scores[found]).astype(float)
+
+
 def margin(probabilities: Floats) -> Floats:
     """(M,) likeliest minus second: 0 is as unsure as can be (Scheffer et al. 2001, section 3)."""
     if probabilities.shape[1] < 2:

@@ -7,14 +7,12 @@ from typing import ClassVar, Literal
 from . import base
 
 
-class Entropy(base.Acquisition):
+class Entropy(base.Ranking):
     """Largest entropy first (Settles 2009, section 3.1). With many labels it likes rows that are unlike everything."""
 
     says: ClassVar[str] = "entropy {:.3f} nats"
     kind: Literal["entropy"] = "entropy"
 
-    def choose(self, situation: base.Situation, count: int) -> base.Choice:
+    def scores(self, situation: base.Situation) -> base.Floats:
         assert situation.probabilities is not None
-        scores = base.entropy(situation.probabilities)
-        found = base.highest(scores, count)
-        return found, scores[found].astype(float)
+        return base.entropy(situation.probabilities)

@@ -7,14 +7,12 @@ from typing import ClassVar, Literal
 from . import base
 
 
-class Margin(base.Acquisition):
+class Margin(base.Ranking):
     """Smallest margin first (Scheffer et al. 2001, section 3)."""
 
     says: ClassVar[str] = "its two likeliest labels are {:.3f} apart"
     kind: Literal["margin"] = "margin"
 
-    def choose(self, situation: base.Situation, count: int) -> base.Choice:
+    def scores(self, situation: base.Situation) -> base.Floats:
         assert situation.probabilities is not None
-        margins = base.margin(situation.probabilities)
-        found = base.highest(-margins, count)
-        return found, margins[found].astype(float)
+        return -base.margin(situation.probabilities)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from .base import Aids, Passage, Rewriting
-from .prompts import answer_in, prompts_for
+from .prompts import filled
 
 ASK = "Translate the following message into {language}. Answer with the translation alone.\n\n{text}"
 
@@ -26,10 +25,6 @@ class BackTranslation(Rewriting):
     own_language: str = Field("English", description="of the texts")
     least_cosine: float | None = 0.6  # below, it is rarely the same matter
 
-    def rewrite(self, passages: Sequence[Passage], aids: Aids, seed: int) -> list[str]:
-        texts = [passage.text for passage in passages]
-        legs = ((self.prompt, self.language), (self.backward_prompt, self.own_language))
-        for writer, (prompt, language) in zip(aids.writers[self.kind], legs, strict=True):
-            asked = prompts_for(texts, prompt or (ASK if writer.chats else "{text}"), language=language)
-            texts = [answer_in(said, passage.text) for said, passage in zip(writer(asked, seed), passages, strict=True)]
-        return texts
+    def ask(self, passage: Passage, leg: int, chats: bool, aids: Aids, seed: int) -> str:
+        prompt, language = ((self.prompt, self.language), (self.backward_prompt, self.own_language))[leg]
+        return filled(prompt or (ASK if chats else "{text}"), language=language, text=passage.text)

@@ -6,7 +6,7 @@ import random
 from abc import abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
@@ -17,6 +17,7 @@ from pydantic import Field
 from ...component import Component
 from .. import words
 from ..row import Offsets
+from .prompts import answer_in
 
 Item = TypeVar("Item")
 # like data/words.py, but what people take for one word is one: don't, e-mail, LP-1740-63, 4.90
@@ -222,8 +223,22 @@ class Rewriting(Augmenter):
     max_new_tokens: int = Field(256, ge=1, description="of one text")
 
     @abstractmethod
+    def ask(self, passage: Passage, leg: int, chats: bool, aids: Aids, seed: int) -> str:
+        """What a model is asked of a passage.
+
+        Args:
+            leg: 0, or 1 on the way back of a round trip.
+            chats: whether the model is asked in words; else it is fed the bare text.
+        """
+
     def rewrite(self, passages: Sequence[Passage], aids: Aids, seed: int) -> list[str]:
         """A new text for each; "" where none came."""
+        texts = [passage.text for passage in passages]
+        for leg, writer in enumerate(aids.writers[self.kind]):
+            now = [replace(passage, text=text) for passage, text in zip(passages, texts, strict=True)]
+            said = writer([self.ask(passage, leg, writer.chats, aids, seed) for passage in now], seed)
+            texts = [answer_in(answer, passage.text) for answer, passage in zip(said, passages, strict=True)]
+        return texts
 
 
 def in_case_of(word: str, model: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from .base import Aids, Passage, Rewriting
-from .prompts import answer_in, prompts_for
+from .prompts import filled
 
 ASK = (
     "Say the following message in other words. Keep its meaning, its language, its tone, and every name, number and "
@@ -25,7 +24,5 @@ class Paraphrase(Rewriting):
     prompt: str | None = Field(None, description="with {text} in it; where left out a request, or {text} alone")
     least_cosine: float | None = 0.6  # below, it is rarely the same matter
 
-    def rewrite(self, passages: Sequence[Passage], aids: Aids, seed: int) -> list[str]:
-        (writer,) = aids.writers[self.kind]
-        asked = prompts_for([passage.text for passage in passages], self.prompt or (ASK if writer.chats else "{text}"))
-        return [answer_in(said, passage.text) for said, passage in zip(writer(asked, seed), passages, strict=True)]
+    def ask(self, passage: Passage, leg: int, chats: bool, aids: Aids, seed: int) -> str:
+        return filled(self.prompt or (ASK if chats else "{text}"), text=passage.text)

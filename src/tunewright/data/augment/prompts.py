@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 import regex
 
@@ -13,11 +12,11 @@ UNWRITABLE = regex.compile(r"[\p{Cs}\p{Cc}--[\n\t]]", regex.VERSION1)  # no file
 BULLET = re.compile(r"^(?:[-*•]|\d{1,2}[.)])\s+")
 
 
-def prompts_for(texts: Sequence[str], template: str, **fields: str) -> list[str]:
-    """The template with each text in place of {text}; braces of a text are left alone."""
+def filled(template: str, **fields: str) -> str:
+    """The template with each field in the place of its name in braces; give {text} last: its own braces stay."""
     for name, value in fields.items():
         template = template.replace(f"{{{name}}}", value)
-    return [template.replace("{text}", text) for text in texts]
+    return template
 
 
 def answer_in(said: str, before: str) -> str:

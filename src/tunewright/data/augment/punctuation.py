@@ -11,7 +11,8 @@ from .base import Aids, Edit, Editing, Passage
 
 SIGN = regex.compile(r"(?<=[\p{L}\p{N}])[,;:.!?…]+(?=\s|$)")  # not in numbers, addresses and abbreviations
 APOSTROPHE = regex.compile(r"(?<=\p{L})['’](?=\p{L})")
-OTHERWISE = {".": ("", "", "!", "...", " ."), "!": ("", "!!", "."), "?": ("", "??", "?!"), ",": ("", "", " ,", ";")}
+OTHERWISE = {".": ("", "", "!", "...", " ."), "!": ("", "!!", "."), "?": ("", "??", "?!"), ",": ("", "", " ,", ";"),
+             "'": ("", "", "´", " "), "’": ("", "", "´", " ")}  # fmt: skip
 
 
 class Punctuation(Editing):
@@ -22,15 +23,7 @@ class Punctuation(Editing):
     share: float = 0.5  # of the signs: there are fewer of them than words
 
     def edits(self, passage: Passage, draw: random.Random, aids: Aids) -> list[Edit]:
-        text = passage.text
-        found = [
-            Edit(match.start(), match.end(), draw.choice(OTHERWISE.get(match[0], ("",))))
-            for match in SIGN.finditer(text)
-            if passage.free(*match.span())
-        ]
-        found += [
-            Edit(match.start(), match.end(), draw.choice(("", "", "´", " ")))
-            for match in APOSTROPHE.finditer(text)
-            if passage.free(*match.span())
-        ]
-        return self.some(found, draw)
+        found = [*SIGN.finditer(passage.text), *APOSTROPHE.finditer(passage.text)]
+        edits = [Edit(match.start(), match.end(), draw.choice(OTHERWISE.get(match[0], ("",)))) for match in found
+                 if passage.free(*match.span())]  # fmt: skip
+        return self.some(edits, draw)

@@ -10,17 +10,6 @@ Label = TypeVar("Label")
 MOST = 10  # versions of a row, itself among them: more teach the row's wording rather than its label
 
 
-def proportional(counts: Mapping[Label, int], wanted: int) -> dict[Label, int]:
-    """New rows of each class in its share (largest remainders first), at most MOST - 1 of a row."""
-    total = sum(counts.values())
-    shares = {label: min(wanted * count / total, (MOST - 1) * count) for label, count in counts.items()}
-    found = {label: int(share) for label, share in shares.items()}
-    left = round(sum(shares.values())) - sum(found.values())
-    for label in sorted(shares, key=lambda label: found[label] - shares[label])[:left]:
-        found[label] += 1
-    return found
-
-
 def balanced(counts: Mapping[Label, int], wanted: int) -> dict[Label, int]:
     """New rows that raise the smallest classes to one level; what is left raises all together."""
     most = {label: MOST * count for label, count in counts.items()}

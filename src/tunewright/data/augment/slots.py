@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import DataError
 from .. import preference_rows, questions, tagging, turns, words
-from ..columns import Roles, as_text
+from ..columns import Roles
 from ..row import Offsets, Row
 from ..table import Table, is_missing
 from .base import WORD, Changed, Edit, Passage
@@ -74,7 +74,7 @@ def writer_of(column: str, as_list: bool = False) -> Callable[[Record, Changed],
 
 
 def of_text(record: Record, column: str, label: Any) -> Slot:
-    return Slot(Passage(as_text(record[column]), label=label), writer_of(column))
+    return Slot(Passage(str(record[column]), label=label), writer_of(column))
 
 
 # --- entities -------------------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def retagged(
 def of_question(table: Table, index: int, roles: Roles) -> list[Slot]:
     """The question, and its context with the answers' characters kept; models write only the question anew."""
     record, column = table.rows[index], roles.label[0]
-    question, context = (as_text(record[name]) for name in roles.text)
+    question, context = (str(record[name]) for name in roles.text)
     given = record[roles.label[1]] if len(roles.label) > 1 else None
     answers = questions.pairs(record[column], given, table, index, column)
     spans: list[Offsets | None] = [place_of(text, start, context) for text, start in answers]
@@ -253,7 +253,7 @@ def of_turns(record: Record, column: str, answer: str, plain: bool) -> list[Slot
             return []
         key = "content" if held[asked[-1]].get("content") is not None else "value"
         return [at_path(record, column, [asked[-1], key], answer)]
-    text = as_text(cell)
+    text = str(cell)
     if preference_rows.TRANSCRIPT.match(text):
         *_, last = (match for match in preference_rows.SPEAKER.finditer("\n\n" + text.lstrip()) if match[1] == "Human")
         return [of_transcript(text, last.end(), column, answer)]

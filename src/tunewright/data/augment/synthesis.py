@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from .base import Aids, Passage, Rewriting
-from .prompts import answer_in
+from .prompts import filled
 
 ASK = (
     "Here are messages of one kind, which is called {label}. Write one more of this kind, about another occasion, in "
@@ -28,14 +27,10 @@ class Synthesis(Rewriting):
     least_cosine: float | None = 0.1  # to the row's own text: of two texts of one topic rarely less, of nonsense mostly
     num_examples: int = Field(4, ge=1, description="texts of the label that are shown; the first is the row's own")
 
-    def rewrite(self, passages: Sequence[Passage], aids: Aids, seed: int) -> list[str]:
-        (writer,) = aids.writers[self.kind]
-        asked = [self.ask(passage, aids, random.Random(f"{seed}|{passage.text}")) for passage in passages]
-        return [answer_in(said, passage.text) for said, passage in zip(writer(asked, seed), passages, strict=True)]
-
-    def ask(self, passage: Passage, aids: Aids, draw: random.Random) -> str:
+    def ask(self, passage: Passage, leg: int, chats: bool, aids: Aids, seed: int) -> str:
         """The request and the examples, each on a line that the new text is to continue."""
+        draw = random.Random(f"{seed}|{passage.text}")
         known = [text for text in aids.examples.get(passage.label, ()) if text != passage.text]
         shown = [passage.text, *draw.sample(known, min(len(known), self.num_examples - 1))]
         lines = [f"- {' '.join(text.split())}" for text in shown]
-        return "\n".join([self.prompt.replace("{label}", str(passage.label)), "", *lines, "- "])
+        return "\n".join([filled(self.prompt, label=str(passage.label)), "", *lines, "- "])

@@ -1,10 +1,10 @@
-"""Check: one question asked of the data; Finding: what is told of a row or a file; Notebook: where it is written."""
+"""Check: one question asked of the data; Finding: what is told of a row or a file; Notebook and Page: where."""
 
 from __future__ import annotations
 
 import json
-from abc import abstractmethod
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -13,6 +13,7 @@ from ...files import finite
 
 if TYPE_CHECKING:
     from ..desk import Desk, Part
+    from ..row import Row
 
 Severity = Literal["note", "warning", "severe"]
 SEVERITIES: tuple[Severity, ...] = ("note", "warning", "severe")
@@ -93,13 +94,41 @@ class Notebook:
             self.file.write(json.dumps(finite(asdict(finding)), ensure_ascii=False) + "\n")
 
 
+@dataclass(frozen=True)
+class Page:
+    """What one check writes on one part of the data."""
+
+    notebook: Notebook
+    kind: str
+    part: Part
+
+    def add(
+        self, rule: str, severity: Severity, message: str, remedy: str, row: int | None = None,
+        column: str | None = None, **details: Any,
+    ) -> None:  # fmt: skip
+        """Writes down one finding of the check's rule; see Finding."""
+        self.notebook.add(f"{self.kind}.{rule}", severity, message, remedy, self.part, row, column, **details)
+
+    def note(self, rule: str, message: str, remedy: str, row: int | None = None, column: str | None = None,
+             **details: Any) -> None:  # fmt: skip
+        self.add(rule, "note", message, remedy, row, column, **details)
+
+    def warn(self, rule: str, message: str, remedy: str, row: int | None = None, column: str | None = None,
+             **details: Any) -> None:  # fmt: skip
+        self.add(rule, "warning", message, remedy, row, column, **details)
+
+
 class Check(Component):
-    """One question asked of the data. The fields are its thresholds; the defaults are what everybody gets."""
+    """One question asked of the data. The fields are its thresholds; the defaults are what everybody gets.
+
+    A check that looks at each part by itself has `look`, one that compares parts has a `run` of its own.
+    """
 
     home: ClassVar[str] = "data.checks"
     title: ClassVar[str]  # a few words for tables
     tasks: ClassVar[tuple[str, ...]] = ()  # kinds of tasks that it is for; empty: all
     cost: ClassVar[int] = 1  # 0: one quick pass; 1: several passes; 2: features; 3: slow. Asked in this order
+    unusable: ClassVar[Mapping[str, tuple[str, str]]] = {}  # words of why a row can't be read: rule, remedy
 
     def cannot(self, desk: Desk) -> str | None:
         """Why this can't be asked here (no test split, too few rows, no encoder), in words; None where it can.
@@ -108,6 +137,35 @@ class Check(Component):
         """
         return None
 
-    @abstractmethod
     def run(self, desk: Desk, notebook: Notebook) -> None:
-        """Looks, and writes down what it finds. Goes through rows with `desk.each`, so that it can be stopped."""
+        """Looks, and writes down what it finds."""
+        facts = notebook.facts[self.kind] = {}
+        for part in desk.parts.values():
+            page = Page(notebook, self.kind, part)
+            self.tell_unusable(page)
+            facts[part.name] = self.look(desk, page)
+
+    def look(self, desk: Desk, page: Page) -> dict[str, Any]:
+        """Looks at one part, with `desk.each` or `desk.chunks` so that it can be stopped; gives plain values."""
+        raise NotImplementedError(f"{type(self).__name__} has neither `look` nor a `run` of its own")
+
+    def tell_unusable(self, page: Page) -> None:
+        """Of the rows that the task could not read, those whose reason this check knows."""
+        for number, reason in page.part.unusable:
+            known = next((told for words, told in self.unusable.items() if words in reason), None)
+            if known:
+                page.warn(known[0], reason, known[1], number)
+
+
+def too_few(desk: Desk, least: int) -> str | None:
+    """Why train can't be judged by itself, in words; None where it can."""
+    count = len(desk.train.rows)
+    return f"train has {count} rows; {least} are needed" if count < least else None
+
+
+def texts_of(row: Row) -> tuple[str, ...]:
+    """All that is read or answered in a row: its texts, or every turn, of a preference both answers."""
+    if row.dialogue is None:
+        return row.text
+    answers = [*getattr(row.label, "chosen", ()), *getattr(row.label, "rejected", ())]
+    return tuple(str(message.get("content") or "") for message in (*row.dialogue.messages, *answers))

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from .. import probe
 from ..desk import Desk
-from .base import Check, Notebook
+from .base import Check, Notebook, Page, too_few
 
 Values = NDArray[np.float64]
 
@@ -36,10 +36,7 @@ class EnoughData(Check):
     little: float = Field(0.01, gt=0, description="gain of twice the rows below which more hardly help")
 
     def cannot(self, desk: Desk) -> str | None:
-        if desk.encoder is None:
-            return "there is no encoder"
-        count = len(desk.train.rows)
-        return f"train has {count} rows; {self.min_rows} are needed" if count < self.min_rows else None
+        return "there is no encoder" if desk.encoder is None else too_few(desk, self.min_rows)
 
     def run(self, desk: Desk, notebook: Notebook) -> None:
         task: Any = desk.task
@@ -54,7 +51,7 @@ class EnoughData(Check):
         metric = "micro F1" if targets.ndim == 2 else "accuracy"
         told = [spread(extra, ahead[:, at], "gain") for at, extra in enumerate(more)]
         a, b, c = law(rows, scores[0])
-        notebook.facts["enough_data"] = {
+        notebook.facts[self.kind] = {
             "metric": metric, "rows": count, "by": desk.encoder.name if desk.encoder else None,
             "curve": [spread(size, scores[:, at], "score") for at, size in enumerate(sizes)],
             "law": {"a": a, "b": b, "c": c}, "more": told,
@@ -63,9 +60,8 @@ class EnoughData(Check):
         remedy = "label more rows; `tunewright data label` says which"
         if told[2]["high"] < self.little:
             remedy = "more rows of this kind will hardly help a linear model; look at the labels, or tune more weights"
-        notebook.add(
-            "enough_data.curve", "note", f"{line} of {metric}, by a linear probe", remedy, desk.train, more=told
-        )
+        page = Page(notebook, self.kind, desk.train)
+        page.note("curve", f"{line} of {metric}, by a linear probe", remedy, more=told)
 
     def grow(self, desk: Desk, targets: probe.Ints, num_classes: int) -> tuple[list[int], list[Values]]:
         """The sizes, and for each fold (3, S, N) counts of its N rows: right labels, labels said, labels there.

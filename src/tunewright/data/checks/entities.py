@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -12,13 +10,12 @@ from pydantic import Field
 from .. import tagging, words
 from ..desk import Desk, Part
 from ..row import Row
-from .base import Check, Notebook
+from .base import Check, Notebook, Page
 
 FORMS = 100_000  # distinct entities whose tags are compared; of more texts the first so many
 KEPT = 5  # places that are named of each form and type
 UNTAGGED = ""
-LOOSE = frozenset(',;:"“”„»«()[]{}')  # signs at which an entity hardly begins or ends; titles end with ! and ?
-PAIRED = {")": "(", "]": "[", "}": "{", "”": "“", "»": "«", '"': '"'}
+LOOSE = frozenset(",;:")  # signs at which no entity begins or ends; titles end with ! and ?, names with brackets
 
 Place = tuple[str, int]  # part, row
 Seen = dict[str, dict[str, tuple[int, list[Place]]]]  # form: type: how often, and where first
@@ -41,40 +38,39 @@ class Entities(Check):
 
     def run(self, desk: Desk, notebook: Notebook) -> None:
         seen: Seen = defaultdict(dict)
-        facts = notebook.facts["entities"] = {}
+        facts = notebook.facts[self.kind] = {}
         for part in desk.parts.values():
-            facts[part.name] = self.read(desk, part, notebook, seen)
+            facts[part.name] = self.read(desk, Page(notebook, self.kind, part), seen)
         often = {form: types for form, types in seen.items() if max(c for c, _ in types.values()) >= self.occurrences}
         for part in desk.parts.values():
             look_for_untagged(desk, part, often)
         for form, types in often.items():
             self.compare(desk, notebook, form, types)
 
-    def read(self, desk: Desk, part: Part, notebook: Notebook, seen: Seen) -> dict[str, Any]:
+    def read(self, desk: Desk, page: Page, seen: Seen) -> dict[str, Any]:
         """One pass over a part: what is wrong with single rows, and what was tagged how."""
         types, empty, total = Counter[str](), 0, 0
-        for row in desk.each(part, "entities"):
+        for row in desk.each(page.part, "entities"):
             total, empty = total + 1, empty + (not row.label)
             types.update(kind for *_, kind in row.label)
-            look_at_spelling(part, row, notebook)
+            look_at_spelling(row, page)
             pieces = words.pieces(row)
             for first, last, kind in row.label:
-                self.look_at_entity(part, row, pieces[first:last], kind, notebook)
-                note(seen, " ".join(pieces[first:last]).casefold(), kind, (part.name, row.number))
+                self.look_at_entity(row, pieces[first:last], kind, page)
+                note(seen, " ".join(pieces[first:last]).casefold(), kind, (page.part.name, row.number))
         if total and empty > total / 2:
             what = f"{empty:,} of {total:,} rows have no entity"
-            notebook.add("entities.none", "note", what, "fine if texts are like that; else tag them or leave them out",
-                         part, share=empty / total)  # fmt: skip
+            page.note("none", what, "fine if texts are like that; else tag them or leave them out", share=empty / total)
         return {"types": dict(types.most_common(200)), "rows": total, "rows_without": empty}
 
-    def look_at_entity(self, part: Part, row: Row, pieces: list[str], kind: str, notebook: Notebook) -> None:
+    def look_at_entity(self, row: Row, pieces: list[str], kind: str, page: Page) -> None:
         shown = " ".join(pieces)
         if len(pieces) > self.longest:
             what = f"a {kind} of {len(pieces)} words, '{shown[:60]}...'"
-            notebook.add("entities.long", "note", what, "check where it ends", part, row.number, words=len(pieces))
-        if len(pieces) > 1 and any(loose(pieces, at) for at in (0, -1)):
+            page.note("long", what, "check where it ends", row.number, words=len(pieces))
+        if len(pieces) > 1 and LOOSE.intersection((pieces[0], pieces[-1])):
             what = f"the {kind} '{shown}' begins or ends with a punctuation mark"
-            notebook.add("entities.border", "note", what, "leave the mark outside", part, row.number, entity=shown)
+            page.note("border", what, "leave the mark outside", row.number, entity=shown)
 
     def compare(self, desk: Desk, notebook: Notebook, form: str, types: dict[str, tuple[int, list[Place]]]) -> None:
         """Tells of a form that nearly always has one type, and now and then another or none."""
@@ -88,23 +84,16 @@ class Entities(Check):
             where += ", ..." if count > len(places) else ""
             what = f"'{form}' is tagged {usual} in {most} of {total} places, but {other} in {count}: {where}"
             counts = {kind: count for kind, (count, _) in types.items()}
-            rule, part = "types_differ" if kind else "untagged", desk.parts[places[0][0]]
             remedy = f"tag it {usual} there, unless it means something else"
-            notebook.add(f"entities.{rule}", "warning", what, remedy, part, places[0][1], form=form,
-                         counts=counts, rows=places)  # fmt: skip
+            page = Page(notebook, self.kind, desk.parts[places[0][0]])
+            page.warn("types_differ" if kind else "untagged", what, remedy, places[0][1], form=form, counts=counts,
+                      rows=places)  # fmt: skip
 
 
 def note(seen: Seen, form: str, kind: str, place: Place) -> None:
     if form in seen or len(seen) < FORMS:
         count, places = seen[form].get(kind, (0, []))
         seen[form][kind] = (count + 1, places if len(places) == KEPT else [*places, place])
-
-
-def loose(pieces: list[str], at: int) -> bool:
-    """Whether the sign at this end belongs to the sentence; a bracket or quote whose other half is inside does not."""
-    sign = pieces[at]
-    partner = PAIRED.get(sign) or next((close for close, opened in PAIRED.items() if opened == sign), None)
-    return sign in LOOSE and not (partner and pieces.count(sign) + pieces.count(partner) > 1)
 
 
 def look_for_untagged(desk: Desk, part: Part, often: Seen) -> None:
@@ -125,22 +114,21 @@ def look_for_untagged(desk: Desk, part: Part, often: Seen) -> None:
 # --- how the file spells them ---------------------------------------------------------------------------------------
 
 
-def look_at_spelling(part: Part, row: Row, notebook: Notebook) -> None:
+def look_at_spelling(row: Row, page: Page) -> None:
     """What reading mended silently, and blanks that it trimmed."""
-    if part.roles.form == words.AS_SPANS:
-        look_at_spans(part, row, notebook)
+    if page.part.roles.form == words.AS_SPANS:
+        look_at_spans(row, page)
     if words.NESTED in row.mended:
-        what = "two entities overlap; the longer is kept"
-        notebook.add("entities.overlap", "warning", what, "mark each word once", part, row.number)
+        page.warn("overlap", "two entities overlap; the longer is kept", "mark each word once", row.number)
     if words.MENDED in row.mended:
-        what, details = out_of_scheme(part, row)
+        what, details = out_of_scheme(page.part, row)
         remedy = "begin and end entities as the scheme does; they are read as conlleval reads them"
-        notebook.add("entities.scheme", "warning", what, remedy, part, row.number, part.roles.label[0], **details)
+        page.warn("scheme", what, remedy, row.number, page.part.roles.label[0], **details)
 
 
 def out_of_scheme(part: Part, row: Row) -> tuple[str, dict[str, Any]]:
     """The first tag that its scheme would have spelled otherwise."""
-    cell, scheme = cell_of(part, row), part.roles.form
+    cell, scheme = part.table.rows[part.index(row)][part.roles.label[0]], part.roles.form
     if scheme == words.NUMBERED or not isinstance(cell, list):
         return "tags break their scheme", {}
     expected = tagging.tags_of(row.label, len(cell), scheme)
@@ -151,29 +139,16 @@ def out_of_scheme(part: Part, row: Row) -> tuple[str, dict[str, Any]]:
     return what, {"word": first + 1, "tag": cell[first], "expected": expected[first], "wrong": len(wrong)}
 
 
-def cell_of(part: Part, row: Row) -> Any:
-    """The label as the file has it; rows of a split may stand in another order than the file's."""
-    index = bisect_left(part.table.numbers, row.number)
-    return part.table.rows[index][part.roles.label[0]]
-
-
-def look_at_spans(part: Part, row: Row, notebook: Notebook) -> None:
-    text, number = row.text[0], row.number
+def look_at_spans(row: Row, page: Page) -> None:
+    text, part = row.text[0], page.part
     starts, ends = {start for start, _ in row.words or ()}, {end for _, end in row.words or ()}
-    for start, end, kind in spans_of(part, row):
+    for start, end, kind in words.given_spans(part.table, part.index(row), part.roles, text):
         given = text[start:end]
         bare_start = start + len(given) - len(given.lstrip())
         bare_end = end - len(given) + len(given.rstrip())
         if bare_start not in starts or bare_end not in ends:
             what = f"the {kind} '{given}' at {start} to {end} cuts a word; it is widened"
-            notebook.add("entities.cut_word", "warning", what, "move its ends to the borders of words", part, number,
-                         start=start, end=end)  # fmt: skip
+            page.warn("cut_word", what, "move its ends to the borders of words", row.number, start=start, end=end)
         if given != given.strip():
             what = f"the {kind} '{given}' begins or ends with a blank"
-            notebook.add("entities.border", "note", what, "leave the blank outside", part, number, entity=given)
-
-
-def spans_of(part: Part, row: Row) -> Iterator[tuple[int, int, str]]:
-    """As `words.given_spans` reads them; the row was read once, so that nothing raises."""
-    index = bisect_left(part.table.numbers, row.number)
-    yield from words.given_spans(part.table, index, part.roles, row.text[0])
+            page.note("border", what, "leave the blank outside", row.number, entity=given)

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 from ..desk import EVERY
 from ..edits import fixed_encoding, html_edits, unseen
 from ..table import is_missing
-from .base import Check, Notebook, Severity
-from .length import texts_of
+from .base import Check, Notebook, Page, Severity, texts_of
 
 if TYPE_CHECKING:
-    from ..desk import Desk, Part
+    from ..desk import Desk
 
 MEND = "data check --fix {} --write NEW"
 NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)*%?")
 KEPT = 1000  # row numbers that are kept of one oddity; the rest is counted
 LISTED = 20  # of them, in a finding's details
-DISTINCT = 10_000  # values of a column that are compared with the labels
 SAMPLED = 5000  # cells whose length decides what is usual, and texts that labels are looked for in
 LABELS = 200  # more label names are not looked for in texts
 LETTERS = re.compile(r"[^\W\d_]+")
@@ -118,23 +116,17 @@ class Oddities:
 
 @dataclass
 class Column:
-    """One column, seen once from top to bottom.
-
-    Args:
-        digest: of all values in their order; equal columns have equal ones.
-        labels: by value the label that goes with it; None once they are no pairs.
-    """
+    """One column, seen once from top to bottom. digest: of all values in their order; equal columns have equal ones."""
 
     types: dict[str, Oddities] = field(default_factory=lambda: defaultdict(Oddities))
     missing: int = 0
     digest: int = 0
     first: Any = None
     constant: bool = True
-    labels: dict[Any, Any] | None = field(default_factory=dict)
     lengths: array[int] = field(default_factory=lambda: array("q"))
     long: list[tuple[int, int]] = field(default_factory=list)  # row's number, characters
 
-    def see(self, value: Any, number: int, label: Any, long: int) -> None:
+    def see(self, value: Any, number: int, long: int) -> None:
         text = value if isinstance(value, str) else repr(value)
         self.digest = hash((self.digest, text))
         self.first = text if self.first is None else self.first
@@ -147,14 +139,6 @@ class Column:
             self.lengths.append(len(text))
         if len(text) > long and len(self.long) < KEPT:
             self.long.append((number, len(text)))
-        if self.labels is not None and (
-            label is None or self.labels.setdefault(text, label) != label or len(self.labels) > DISTINCT
-        ):
-            self.labels = None
-
-    def mirrors(self, num_labels: int) -> bool:
-        """Whether each value goes with one label, and each label with one value."""
-        return self.labels is not None and len(self.labels) == num_labels > 1
 
 
 def type_of(value: Any) -> str:
@@ -163,37 +147,6 @@ def type_of(value: Any) -> str:
     if isinstance(value, int | float) or (isinstance(value, str) and NUMBER.fullmatch(value.strip())):
         return "numbers"
     return "texts" if isinstance(value, str) else f"values of type {type(value).__name__}"
-
-
-@dataclass
-class Texts:
-    """The texts of one split, seen once."""
-
-    faults: Counter[str] = field(default_factory=Counter)
-    words: Counter[int] = field(default_factory=Counter)  # rows by their number of words
-    single: Oddities = field(default_factory=Oddities)
-    languages: dict[str, Oddities] = field(default_factory=lambda: defaultdict(Oddities))
-    beyond_ascii: int = 0
-
-    def see(self, number: int, texts: Sequence[str], faults: Iterable[str], ascii_only: bool) -> None:
-        count = sum(len(text.split()) for text in texts)
-        self.words[min(count, 1000)] += 1
-        if count == 1 and len(texts[0]) < 20:
-            self.single.add(number)
-        self.faults.update(set(faults))
-        self.beyond_ascii += not ascii_only
-        language = language_of(" ".join(texts))
-        if language:
-            self.languages[language].add(number)
-
-    @property
-    def median_words(self) -> int:
-        below = 0
-        for count in sorted(self.words):
-            below += self.words[count]
-            if 2 * below >= self.words.total():
-                return count
-        return 0
 
 
 class Form(Check):
@@ -205,141 +158,133 @@ class Form(Check):
     odd: float = 0.05  # share of a column's cells that may be of another type before it is of no one type
     long_cell: int = 20_000  # characters; and 50 times the column's median: a quote that was never closed
     leak: float = 0.8  # share of texts that name their own label and no other
-    short_among_long: int = 8  # median words of the texts beside which a single word is odd
 
     def run(self, desk: Desk, notebook: Notebook) -> None:
+        facts = notebook.facts[self.kind] = {"languages": {}}
         tables: set[int] = set()
         for part in desk.parts.values():
+            page = Page(notebook, self.kind, part)
             if id(part.table) not in tables:  # a split that was made here has the table of train
                 tables.add(id(part.table))
-                self.reading(part, notebook)
-                self.columns(desk, part, notebook)
-            self.texts(desk, part, notebook)
+                reading(page)
+                self.columns(desk, page)
+            facts["languages"][part.name] = self.texts(desk, page)
 
-    def reading(self, part: Part, notebook: Notebook) -> None:
-        for fault in part.faults:
-            notebook.add(f"form.{fault.rule}", "warning", fault.what, fault.remedy, part, fault.number, fault.column)
-        for number, reason in part.unusable:
-            remedy = "fill it in, or drop the row (data.on_bad_row: drop)"
-            notebook.add("form.unusable_row", "warning", reason, remedy, part, number)
-
-    # --- columns ------------------------------------------------------------------------------------------------------
-
-    def columns(self, desk: Desk, part: Part, notebook: Notebook) -> None:
-        table, roles = part.table, part.roles
+    def columns(self, desk: Desk, page: Page) -> None:
+        table = page.part.table
         columns = {name: Column() for name in table.columns}
-        label = roles.label[0] if len(roles.label) == 1 and roles.label[0] in columns else None
         for index, record in enumerate(table.rows):
             if index % EVERY == 0:
-                desk.progress(f"columns: {part.name}", index, len(table.rows))
-            own = repr(record[label]) if label else None
+                desk.progress(f"columns: {page.part.name}", index, len(table.rows))
             for name, column in columns.items():
-                column.see(record[name], table.numbers[index], own, self.long_cell)
+                column.see(record[name], table.numbers[index], self.long_cell)
         for name, column in columns.items():
-            self.column(name, column, part, notebook)
+            tell_emptiness(name, column, page)
+            self.tell_types(name, column, page)
+            tell_long(name, column, page)
         if len(table.rows) > 1:
-            between(columns, part, label, notebook)
+            tell_twins(columns, page)
 
-    def column(self, name: str, column: Column, part: Part, notebook: Notebook) -> None:
-        total = len(part.table.rows)
-        if column.missing == total or (column.constant and total > 1):
-            used = name in (*part.roles.text, *part.roles.label)
-            what = "is empty" if column.missing == total else f"holds {str(column.first)[:40]!r} in every row"
-            remedy = "name another column (data.text, data.label)" if used else "leave it out: it says nothing"
-            rule = "form.empty_column" if column.missing == total else "form.constant_column"
-            notebook.add(rule, "warning" if used else "note", f"column {name!r} {what}", remedy, part, None, name)
+    def tell_types(self, name: str, column: Column, page: Page) -> None:
         filled = sum(kind.count for kind in column.types.values())
         usual = max(column.types, key=lambda kind: column.types[kind].count, default="")
         for kind, odd in column.types.items():
             if kind != usual and filled >= 20 and column.types[usual].count >= (1 - self.odd) * filled:
                 message = f"column {name!r} holds {kind} in {odd.count} of {filled} rows, {usual} else ({odd})"
                 remedy = "look at these rows: a cell may have slipped into another column"
-                severity: Severity = "warning" if name in part.roles.text else "note"  # answers may be anything
+                severity: Severity = "warning" if name in page.part.roles.text else "note"  # answers may be anything
                 rows = list(odd.rows[:LISTED])
-                notebook.add(
-                    "form.wrong_type", severity, message, remedy, part, rows[0], name, rows=rows, count=odd.count
-                )
-        median = sorted(column.lengths)[len(column.lengths) // 2] if column.lengths else 0
-        for number, length in column.long:
-            if length > 50 * median or len(column.lengths) < 20:
-                message = f"column {name!r} holds {length:,} characters, usual are {median:,}"
-                remedy = "look for a quote that was never closed, or cut the text up"
-                notebook.add("form.long_cell", "warning", message, remedy, part, number, name, characters=length)
+                page.add("wrong_type", severity, message, remedy, rows[0], name, rows=rows, count=odd.count)
 
-    # --- texts --------------------------------------------------------------------------------------------------------
-
-    def texts(self, desk: Desk, part: Part, notebook: Notebook) -> None:
-        all_texts, leaks = Texts(), Leaks(desk.task, max(1, len(part.rows) // SAMPLED))
-        answers = desk.task.kind in ("causal_lm", "seq2seq", "preference")
+    def texts(self, desk: Desk, page: Page) -> dict[str, int]:
+        """How many texts are in which language, and how many there are."""
+        part, kind = page.part, desk.task.kind
+        languages: dict[str, Oddities] = defaultdict(Oddities)
+        leaks, wrong, right, total = Leaks(desk.task, max(1, len(part.rows) // SAMPLED)), 0, 0, 0
         for row in desk.each(part, "form"):
-            self.short(row.number, row.text, desk.task.kind, part, notebook)
-            texts = texts_of(row)
+            texts, total = texts_of(row), total + 1
             faults = {fault.rule: fault for text in reversed(texts) for fault in faults_of(text)}
             for rule, fault in faults.items():
-                soft = answers and rule == "html"  # it may be what was asked for
-                severity: Severity = "note" if soft else "warning"
-                notebook.add(f"form.{rule}", severity, fault.message, fault.remedy, part, row.number)
-            all_texts.see(row.number, row.text, faults, all(map(str.isascii, texts)))
+                asked_for = rule == "html" and kind in ("causal_lm", "seq2seq", "preference")
+                page.add(rule, "note" if asked_for else "warning", fault.message, fault.remedy, row.number)
+            tell_near_empty(row.number, row.text, kind, page)
+            wrong += "mojibake" in faults
+            right += "mojibake" not in faults and not all(map(str.isascii, texts))
+            if language := language_of(" ".join(row.text)):
+                languages[language].add(row.number)
             leaks.see(row)
-        self.whole(part, all_texts, notebook)
-        leaks.tell(self.leak, part, notebook)
-
-    def short(self, number: int, texts: Sequence[str], kind: str, part: Part, notebook: Notebook) -> None:
-        for place, text in enumerate(texts):
-            if len(text) < 40 and sum(2 if letter > "\u2e80" else letter.isalnum() for letter in text) < 2:
-                column = part.roles.text[place] if len(texts) == len(part.roles.text) else None
-                severity: Severity = "warning" if kind == "sequence_classification" else "note"
-                message, remedy = f"the text is nearly empty: {text.strip()[:20]!r}", "drop the row, or find its text"
-                notebook.add("form.near_empty", severity, message, remedy, part, number, column)
-
-    def whole(self, part: Part, texts: Texts, notebook: Notebook) -> None:
-        """What only all rows together tell."""
-        wrong, right = texts.faults["mojibake"], texts.beyond_ascii - texts.faults["mojibake"]
         if wrong and right >= max(wrong / 10, 3):
             message = f"two encodings: {wrong} rows are wrongly decoded, {right} others beyond ASCII are right"
             remedy = f"{MEND.format('encoding')}; two files were joined, or two programs wrote one"
-            notebook.add("form.mixed_encodings", "warning", message, remedy, part, wrong=wrong, right=right)
-        median, total = texts.median_words, texts.words.total()
-        if median >= self.short_among_long and 0 < texts.single.count < self.odd * total:
-            rows, count = list(texts.single.rows[:LISTED]), texts.single.count
-            message = f"{count} texts are one word, where most have {median} words or more ({texts.single})"
-            notebook.add("form.one_word", "note", message, "see whether they were cut", part, rows=rows, count=count)
-        found = {name: odd.count for name, odd in texts.languages.items()}
-        notebook.facts.setdefault("form", {}).setdefault("languages", {})[part.name] = found | {"rows": total}
-        self.mixed(part, texts.languages, notebook)
-
-    def mixed(self, part: Part, languages: dict[str, Oddities], notebook: Notebook) -> None:
-        known = sum(odd.count for odd in languages.values())
-        ordered = sorted(languages, key=lambda name: (-languages[name].count, name))
-        for name in ordered[1:]:
-            odd = languages[name]
-            if odd.count >= max(3, 0.002 * known):
-                message = f"{odd.count} texts are {name}, most are {ordered[0]} ({odd})"
-                remedy = "use a model that reads both, or drop them"
-                rows = list(odd.rows[:LISTED])
-                notebook.add("form.languages", "note", message, remedy, part, language=name, count=odd.count, rows=rows)
+            page.warn("mixed_encodings", message, remedy, wrong=wrong, right=right)
+        tell_languages(languages, page)
+        leaks.tell(self.leak, page)
+        return {name: odd.count for name, odd in languages.items()} | {"rows": total}
 
 
-def between(columns: dict[str, Column], part: Part, label: str | None, notebook: Notebook) -> None:
+def reading(page: Page) -> None:
+    """What reading stepped over."""
+    for fault in page.part.faults:
+        page.warn(fault.rule, fault.what, fault.remedy, fault.number, fault.column)
+    for number, reason in page.part.unusable:
+        page.warn("unusable_row", reason, "fill it in, or drop the row (data.on_bad_row: drop)", number)
+
+
+def tell_emptiness(name: str, column: Column, page: Page) -> None:
+    total, roles = len(page.part.table.rows), page.part.roles
+    empty = column.missing == total
+    if empty or (column.constant and total > 1):
+        used = name in (*roles.text, *roles.label)
+        what = f"column {name!r} " + ("is empty" if empty else f"holds {str(column.first)[:40]!r} in every row")
+        remedy = "name another column (data.text, data.label)" if used else "leave it out: it says nothing"
+        rule = "empty_column" if empty else "constant_column"
+        page.add(rule, "warning" if used else "note", what, remedy, None, name)
+
+
+def tell_long(name: str, column: Column, page: Page) -> None:
+    median = sorted(column.lengths)[len(column.lengths) // 2] if column.lengths else 0
+    for number, length in column.long:
+        if length > 50 * median or len(column.lengths) < 20:
+            message = f"column {name!r} holds {length:,} characters, usual are {median:,}"
+            remedy = "look for a quote that was never closed, or cut the text up"
+            page.warn("long_cell", message, remedy, number, name, characters=length)
+
+
+def tell_twins(columns: dict[str, Column], page: Page) -> None:
     """Columns that say the same."""
-    filled = {name: column for name, column in columns.items() if not column.constant}
     same: dict[int, list[str]] = defaultdict(list)
-    for name, column in filled.items():
-        same[column.digest].append(name)
+    for name, column in columns.items():
+        if not column.constant:
+            same[column.digest].append(name)
     for names in same.values():
         for twin in names[1:]:
             message = f"columns {names[0]!r} and {twin!r} hold the same in every row"
-            used = {names[0], twin} & {*part.roles.text, *part.roles.label}
-            severity: Severity = "warning" if len(used) > 1 else "note"
-            notebook.add("form.duplicated_column", severity, message, "use one of them", part, None, twin)
-    own = columns[label].labels if label else None
-    if not own or len(part.table.rows) < max(20, 2 * len(own)):
-        return
-    for name, column in filled.items():
-        if name not in (*part.roles.text, label) and column.mirrors(len(own)):
-            message = f"column {name!r} goes with the label {label!r} one to one ({len(own)} values)"
-            remedy = "good as another name of the label; never as a part of the text"
-            notebook.add("form.mirrors_label", "note", message, remedy, part, None, name)
+            used = {names[0], twin} & {*page.part.roles.text, *page.part.roles.label}
+            page.add(
+                "duplicated_column", "warning" if len(used) > 1 else "note", message, "use one of them", None, twin
+            )
+
+
+def tell_near_empty(number: int, texts: Sequence[str], kind: str, page: Page) -> None:
+    columns = page.part.roles.text
+    for place, text in enumerate(texts):
+        if len(text) < 40 and sum(2 if letter > "\u2e80" else letter.isalnum() for letter in text) < 2:
+            column = columns[place] if len(texts) == len(columns) else None
+            severity: Severity = "warning" if kind == "sequence_classification" else "note"
+            message, remedy = f"the text is nearly empty: {text.strip()[:20]!r}", "drop the row, or find its text"
+            page.add("near_empty", severity, message, remedy, number, column)
+
+
+def tell_languages(languages: dict[str, Oddities], page: Page) -> None:
+    known = sum(odd.count for odd in languages.values())
+    ordered = sorted(languages, key=lambda name: (-languages[name].count, name))
+    for name in ordered[1:]:
+        odd = languages[name]
+        if odd.count >= max(3, 0.002 * known):
+            message = f"{odd.count} texts are {name}, most are {ordered[0]} ({odd})"
+            rows = list(odd.rows[:LISTED])
+            page.note("languages", message, "use a model that reads both, or drop them", language=name,
+                      count=odd.count, rows=rows)  # fmt: skip
 
 
 class Leaks:
@@ -348,12 +293,9 @@ class Leaks:
     def __init__(self, task: Any, step: int) -> None:
         names = getattr(task, "labels", None) or ()
         wanted = task.kind == "sequence_classification" and not task.multi_label and 2 <= len(names) <= LABELS
-        self.pattern = self.compiled(names) if wanted else None
-        self.step, self.asked, self.seen, self.leaking = step, 0, 0, 0
-
-    def compiled(self, names: Sequence[str]) -> re.Pattern[str]:
         either = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-        return re.compile(rf"(?<!\w)(?:{either})(?!\w)", re.IGNORECASE)
+        self.pattern = re.compile(rf"(?<!\w)(?:{either})(?!\w)", re.IGNORECASE) if wanted else None
+        self.step, self.asked, self.seen, self.leaking = step, 0, 0, 0
 
     def see(self, row: Any) -> None:
         self.asked += 1
@@ -362,10 +304,10 @@ class Leaks:
             named = {match[0].casefold() for text in row.text for match in self.pattern.finditer(text)}
             self.leaking += named == {row.label.casefold()}
 
-    def tell(self, threshold: float, part: Part, notebook: Notebook) -> None:
+    def tell(self, threshold: float, page: Page) -> None:
         share = self.leaking / self.seen if self.seen >= 20 else 0
         if share >= threshold:
             message = f"{self.leaking} of {self.seen} texts looked at ({share:.0%}) name their own label, and no other"
             remedy = "take the label out of the text: what is to be predicted will not have it"
             severity: Severity = "severe" if share >= 0.95 and self.seen >= 50 else "warning"
-            notebook.add("form.label_in_text", severity, message, remedy, part, share=share)
+            page.add("label_in_text", severity, message, remedy, share=share)

@@ -13,7 +13,7 @@ from .. import probe
 from ..desk import Desk
 from ..probe import Floats, Ints
 from ..row import Row
-from .base import Check, Notebook
+from .base import Check, Notebook, Page, too_few
 
 RARE = 20  # rows with (or without) one of several labels, below which a probe knows nothing of it
 TOLD = 50  # suspects, and pairs of labels, in the facts
@@ -34,10 +34,10 @@ class LabelNoise(Check):
     min_rows: int = Field(50, ge=4, description="of train; fewer can't be judged by each other")
 
     def cannot(self, desk: Desk) -> str | None:
-        count = len(desk.train.rows)
-        return f"train has {count} rows; {self.min_rows} are needed" if count < self.min_rows else None
+        return too_few(desk, self.min_rows)
 
     def run(self, desk: Desk, notebook: Notebook) -> None:
+        page = Page(notebook, self.kind, desk.train)
         rows, seen, names = probe.views(desk, desk.train)
         task: Any = desk.task
         targets = np.array([task.target(row) for row in rows], dtype=np.int64)
@@ -57,8 +57,8 @@ class LabelNoise(Check):
             columns = desk.train.roles.label
             column = details["label"] if details.get("label") in columns else columns[0]
             what = f"labelled {change[0]!r}, reads like {change[1]!r} ({details['probability']:.0%})"
-            notebook.add("label_noise.suspect", "warning", what, REMEDY, desk.train, row.number, column, **details)
-        notebook.facts["label_noise"] = {
+            page.warn("suspect", what, REMEDY, row.number, column, **details)
+        notebook.facts[self.kind] = {
             "rows": len(rows), "rows_in_all": len(desk.train.rows), "judged_by": names,
             "agreement": agreement(found, targets), "share": share, "suspects": len(suspects), "ranking": told,
             "pairs": [{"given": a, "expected": b, "count": count} for (a, b), count in pairs.most_common(TOLD)],

@@ -6,38 +6,26 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..repairs import label_key
-from .base import Check, Notebook
+from .base import Check, Notebook, Page
 
 if TYPE_CHECKING:
-    from ..desk import Desk, Part
+    from ..desk import Desk
 
 NAMED = 200  # labels whose counts are in the facts; the rest is summed up
 
 
 @dataclass
 class Tally:
-    """The labels of one split.
-
-    Args:
-        counts: by label.
-        rows: all of them.
-        places: by label a sum over its rows, equal where labels are always together.
-    """
+    """The labels of one split: rows of each, and all rows."""
 
     counts: Counter[str] = field(default_factory=Counter)
     rows: int = 0
-    places: Counter[str] = field(default_factory=Counter)
 
-    def see(self, names: Any, several: bool) -> None:
+    def see(self, names: Any) -> None:
         self.counts.update(names)
-        if several:
-            digest = int.from_bytes(blake2b(self.rows.to_bytes(8, "big"), digest_size=8).digest(), "big")
-            for name in names:
-                self.places[name] ^= digest
         self.rows += 1
 
     @property
@@ -71,20 +59,21 @@ class Labels(Check):
     def run(self, desk: Desk, notebook: Notebook) -> None:
         several = bool(getattr(desk.task, "multi_label", False))
         tallies = {name: Tally() for name in desk.parts}
+        facts = notebook.facts[self.kind] = {}
         for name, part in desk.parts.items():
             for row in desk.each(part, "labels"):
-                tallies[name].see(desk.task.counted(row), several)
-            notebook.facts.setdefault("labels", {})[name] = tallies[name].facts(several)
-        train = tallies["train"]
-        self.small(desk.train, train, notebook)
-        self.balance(desk, train, notebook)
-        self.spelling(desk.train, sum((tally.counts for tally in tallies.values()), Counter()), notebook)
+                tallies[name].see(desk.task.counted(row))
+            facts[name] = tallies[name].facts(several)
+        train, page = tallies["train"], Page(notebook, self.kind, desk.train)
+        self.small(train, page)
+        self.balance(train, page)
+        self.spelling(sum((tally.counts for tally in tallies.values()), Counter()), page)
         for part in desk.held_out:
-            self.unseen(part, train, tallies[part.name], notebook)
+            self.unseen(train, tallies[part.name], Page(notebook, self.kind, part))
         if several:
-            self.together(desk, train, notebook)
+            self.constant(train, page)
 
-    def small(self, part: Part, train: Tally, notebook: Notebook) -> None:
+    def small(self, train: Tally, page: Page) -> None:
         for name, count in sorted(train.counts.items(), key=lambda item: item[1]):
             if count >= self.to_learn:
                 break
@@ -93,9 +82,9 @@ class Labels(Check):
                 rule, why = "too_few_to_split", f"a split or fold needs {self.to_split}"
             message = f"label {name!r} has {count} example{'s' * (count > 1)}: {why}"
             remedy = "add examples, join it to a neighbouring label, or leave it out"
-            notebook.add(f"labels.{rule}", "warning", message, remedy, part, label=name, count=count)
+            page.warn(rule, message, remedy, label=name, count=count)
 
-    def balance(self, desk: Desk, train: Tally, notebook: Notebook) -> None:
+    def balance(self, train: Tally, page: Page) -> None:
         common = train.counts.most_common()
         if len(common) < 2 or common[0][1] < self.imbalance * common[-1][1]:
             return
@@ -103,10 +92,9 @@ class Labels(Check):
         message = f"the largest class {most!r} has {high} examples, the smallest {least!r} {low}: {high / low:.0f} to 1"
         message += f", as if there were {train.effective:.1f} classes and not {len(common)}"
         remedy = "set training.balance (class weights, sampling, or focal loss), and compare runs by macro F1"
-        ratio, effective = high / low, train.effective
-        notebook.add("labels.imbalance", "warning", message, remedy, desk.train, ratio=ratio, effective=effective)
+        page.warn("imbalance", message, remedy, ratio=high / low, effective=train.effective)
 
-    def spelling(self, part: Part, counts: Mapping[str, int], notebook: Notebook) -> None:
+    def spelling(self, counts: Mapping[str, int], page: Page) -> None:
         groups: dict[str, list[str]] = defaultdict(list)
         for name in sorted(counts, key=lambda name: (-counts[name], name)):
             groups[label_key(name)].append(name)
@@ -115,46 +103,34 @@ class Labels(Check):
                 written = ", ".join(f"{name!r} ({counts[name]})" for name in names)
                 message = f"one label is written in {len(names)} ways: {written}"
                 variants = {name: counts[name] for name in names}
-                remedy = "data check --fix labels --write NEW"
-                notebook.add("labels.variants", "warning", message, remedy, part, variants=variants)
-        first = {key: names[0] for key, names in groups.items()}
+                page.warn("variants", message, "data check --fix labels --write NEW", variants=variants)
         sums = {key: sum(counts[name] for name in names) for key, names in groups.items()}
         for rare, frequent in slips(sums, self.rare):
-            a, b = first[rare], first[frequent]
+            a, b = groups[rare][0], groups[frequent][0]
             message = f"label {a!r} ({counts[a]}) looks like a slip of {b!r} ({counts[b]})"
-            remedy = "correct its rows, if it is one"
-            notebook.add("labels.slips", "warning", message, remedy, part, variants={a: counts[a], b: counts[b]})
+            page.warn("slips", message, "correct its rows, if it is one", variants={a: counts[a], b: counts[b]})
 
-    def unseen(self, part: Part, train: Tally, own: Tally, notebook: Notebook) -> None:
+    def unseen(self, train: Tally, own: Tally, page: Page) -> None:
+        split = page.part.name
         for name in sorted(own.counts.keys() - train.counts.keys()):
-            message = f"label {name!r} has {own.counts[name]} rows in {part.name}, and none in train"
+            message = f"label {name!r} has {own.counts[name]} rows in {split}, and none in train"
             remedy = "add rows with it to the training data, or correct it"
-            notebook.add("labels.unseen", "severe", message, remedy, part, label=name, count=own.counts[name])
+            page.add("unseen", "severe", message, remedy, label=name, count=own.counts[name])
         lacking = sorted(train.counts.keys() - own.counts.keys())
         if lacking and own.rows:
             shown = ", ".join(map(repr, lacking[:5])) + ", ..." * (len(lacking) > 5)
-            message = f"{len(lacking)} of {len(train.counts)} labels have no row in {part.name}: {shown}"
-            remedy = "they get no score there; stratify the split (data split)"
-            notebook.add("labels.unscored", "note", message, remedy, part, labels=lacking[:NAMED])
+            message = f"{len(lacking)} of {len(train.counts)} labels have no row in {split}: {shown}"
+            page.note("unscored", message, "they get no score there; stratify the split (data split)",
+                      labels=lacking[:NAMED])  # fmt: skip
 
-    def together(self, desk: Desk, train: Tally, notebook: Notebook) -> None:
-        """Of labels that a row may have several of: those that say nothing, or nothing of their own."""
-        columns = desk.train.roles.label if len(desk.train.roles.label) > 1 else ()
+    def constant(self, train: Tally, page: Page) -> None:
+        """Of labels that a row may have several of: those that say nothing."""
+        columns = page.part.roles.label if len(page.part.roles.label) > 1 else ()
         for name in dict.fromkeys((*columns, *train.counts)):
             count = train.counts[name]
             if count == 0 or (count == train.rows and train.rows >= self.to_learn):
                 message = f"label {name!r} is {'never' if count == 0 else 'always'} set: nothing is learned of it"
-                remedy = "leave it out, or add rows that differ in it"
-                notebook.add("labels.constant", "warning", message, remedy, desk.train, label=name, count=count)
-        twins: dict[tuple[int, int], list[str]] = defaultdict(list)
-        for name, digest in train.places.items():
-            if self.to_learn <= train.counts[name] < train.rows:
-                twins[digest, train.counts[name]].append(name)
-        for names in twins.values():
-            if len(names) > 1:
-                shown, count = ", ".join(map(repr, names[:5])), train.counts[names[0]]
-                message = f"labels {shown} are always set together ({count} rows)"
-                notebook.add("labels.twins", "note", message, "join them", desk.train, labels=names[:NAMED])
+                page.warn("constant", message, "leave it out, or add rows that differ in it", label=name, count=count)
 
 
 def slips(counts: Mapping[str, int], rare: float) -> Iterator[tuple[str, str]]:

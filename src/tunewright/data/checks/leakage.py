@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from .base import Check, Notebook, Severity
-from .duplicates import CLASSIFIED, FEW, Hashes, Places, Prints, best_partners, drawn, prints, room
+from .alike import CLASSIFIED, FEW, Prints, best_partners, drawn, places_in, prints, room
+from .base import Check, Notebook, Page, Severity
 
 if TYPE_CHECKING:
     from ..desk import Desk, Part
@@ -19,15 +19,6 @@ SAID = {
     "near": "differs in few words from",
     "group": "belongs to the group of",
 }
-
-
-def places_in(known: Hashes, wanted: Hashes) -> Places:
-    """(N,) for each one wanted its first place among those known, or -1."""
-    values, first = np.unique(known, return_index=True)
-    if not len(values):
-        return np.full(len(wanted), -1)
-    at = np.minimum(np.searchsorted(values, wanted), len(values) - 1)
-    return np.where(values[at] == wanted, first[at], -1)
 
 
 class Leakage(Check):
@@ -42,66 +33,60 @@ class Leakage(Check):
         return None if desk.held_out else "no validation or test part: give one (--test FILE)"
 
     def run(self, desk: Desk, notebook: Notebook) -> None:
-        facts = notebook.facts.setdefault("leakage", {"parts": {}})["parts"]
+        facts = notebook.facts[self.kind] = {}
         names = list(desk.parts)
         for number, part in enumerate(desk.parts.values()):
             for known in [desk.parts[name] for name in names[:number]]:
-                counts = facts.setdefault(f"{known.name}/{part.name}", {"rows": len(part.rows)})
-                self.compare(desk, known, part, counts, notebook)
+                page = Page(notebook, self.kind, part)
+                facts[f"{known.name}/{part.name}"] = self.compare(desk, known, page)
 
-    def compare(self, desk: Desk, known: Part, part: Part, counts: dict[str, int], notebook: Notebook) -> None:
+    def compare(self, desk: Desk, known: Part, page: Page) -> dict[str, Any]:
         """Rows of a part that a part before it has as well; each is told once, as what it is most of."""
+        part, one_answer = page.part, desk.task.kind in CLASSIFIED  # prompts of one template ask for different answers
         theirs, own = prints(desk, known), prints(desk, part)
-        found: dict[str, dict[int, int]] = {}
-        partners = {"exact": places_in(theirs.exact, own.exact)}
-        partners["normalised"] = np.where(partners["exact"] < 0, places_in(theirs.normalised, own.normalised), -1)
-        grouped = places_in(theirs.group, own.group)
-        partners["group"] = np.where(own.group > 0, grouped, -1)
-        for rule, other in partners.items():
-            found[rule] = {int(at): int(other[at]) for at in np.flatnonzero(other >= 0)}
-        severity = self.severity(known, part, len(found["exact"]) + len(found["normalised"]))
-        severities = {"exact": severity, "normalised": severity}
-        severities["group"] = self.severity(known, part, len(found["group"]))
-        for rule in partners:
-            self.tell((known, theirs), (part, own), rule, found[rule], severities[rule], notebook)
-            counts[rule] = len(found[rule])
-        leaked = set(found["exact"]) | set(found["normalised"])
-        if known.name == "train":
-            notebook.leaked[part.name] |= leaked
-        near = self.near(desk, known, part, leaked, counts)
-        counts["near"] = len(near)
-        one_answer = desk.task.kind in CLASSIFIED  # prompts made from one template ask for different answers
-        if known.name == "train" and one_answer:
-            notebook.leaked[part.name] |= set(near)
-        self.tell((known, theirs), (part, own), "near", near, "warning" if one_answer else "note", notebook)
+        exact = places_in(theirs.exact, own.exact)
+        folded = np.where(exact < 0, places_in(theirs.normalised, own.normalised), -1)
+        group = np.where(own.group > 0, places_in(theirs.group, own.group), -1)
+        found = {rule: {int(at): int(other[at]) for at in np.flatnonzero(other >= 0)}
+                 for rule, other in (("exact", exact), ("normalised", folded), ("group", group))}  # fmt: skip
+        leaked = {*found["exact"], *found["normalised"]}
+        severity = self.severity(known, part, len(leaked))
+        tell(known, theirs, own, "exact", found["exact"], severity, page)
+        tell(known, theirs, own, "normalised", found["normalised"], severity, page)
+        tell(known, theirs, own, "group", found["group"], self.severity(known, part, len(found["group"])), page)
+        left_out = page.notebook.leaked[part.name] if known.name == "train" else set[int]()
+        left_out |= leaked
+        found["near"], compared = near(desk, known, part, leaked)  # the time may be up here: what is known is told
+        tell(known, theirs, own, "near", found["near"], "warning" if one_answer else "note", page)
+        left_out |= set(found["near"]) if one_answer else set()
+        return {"rows": len(part.rows), **{rule: len(places) for rule, places in found.items()}, **compared}
 
     def severity(self, known: Part, part: Part, count: int) -> Severity:
         """What validation knows of the test chose no weights, and a split made by us is not the person's fault."""
         theirs = known.name == "train" and part.table is not known.table
         return "severe" if theirs and count >= max(FEW, self.share * len(part.rows)) else "warning"
 
-    def near(self, desk: Desk, known: Part, part: Part, leaked: set[int], counts: dict[str, int]) -> dict[int, int]:
-        """Rows that differ in few words from one of a part before it, as far as there is time to compare them."""
-        left = np.setdiff1d(np.arange(len(part.rows)), np.array(sorted(leaked), dtype=np.int64))
-        rows = room(desk)
-        some = drawn(desk, left, rows // 2)
-        theirs = drawn(desk, np.arange(len(known.rows)), rows - len(some))
-        counts["rows_compared"], counts["known_rows_compared"] = len(some), len(theirs)
-        found = best_partners(desk, part, some, known, theirs)
-        return {place: partner for place, (partner, _) in found.items()}
 
-    def tell(
-        self, known: tuple[Part, Prints], part: tuple[Part, Prints], rule: str, found: Mapping[int, int],
-        severity: Severity, notebook: Notebook,
-    ) -> None:  # fmt: skip
-        """Writes down each row, and how many there are."""
-        (other_part, theirs), (own_part, own) = known, part
-        remedy = f"take it out of {own_part.name}, or out of {other_part.name}; split anew so that they stay together"
-        if own_part.table is other_part.table:
-            remedy = "keep such rows in one split: data.split.kind=stratified data.split.near_duplicates=true"
-        for place, partner in found.items():
-            other = int(theirs.numbers[partner])
-            what = f"{SAID[rule]} row {other} of {other_part.name} ({len(found)} such rows of {len(own.numbers)})"
-            details = {"other_split": other_part.name, "other_row": other}
-            details["same_label"] = bool(theirs.label[partner] == own.label[place])
-            notebook.add(f"leakage.{rule}", severity, what, remedy, own_part, int(own.numbers[place]), None, **details)
+def near(desk: Desk, known: Part, part: Part, leaked: set[int]) -> tuple[dict[int, int], dict[str, int]]:
+    """Rows that differ in few words from one of a part before it, as far as there is time; how many were compared."""
+    left = np.setdiff1d(np.arange(len(part.rows)), np.array(sorted(leaked), dtype=np.int64))
+    rows = room(desk)
+    some = drawn(desk, left, rows // 2)
+    theirs = drawn(desk, np.arange(len(known.rows)), rows - len(some))
+    found = best_partners(desk, part, some, known, theirs)
+    compared = {"rows_compared": len(some), "known_rows_compared": len(theirs)}
+    return {place: partner for place, (partner, _) in found.items()}, compared
+
+
+def tell(
+    known: Part, theirs: Prints, own: Prints, rule: str, found: Mapping[int, int], severity: Severity, page: Page
+) -> None:
+    """Writes down each row, and how many there are."""
+    remedy = f"take it out of {page.part.name}, or out of {known.name}; split anew so that they stay together"
+    if page.part.table is known.table:
+        remedy = "keep such rows in one split: data.split.kind=stratified data.split.near_duplicates=true"
+    for place, partner in found.items():
+        other = int(theirs.numbers[partner])
+        what = f"{SAID[rule]} row {other} of {known.name} ({len(found)} such rows of {len(own.numbers)})"
+        page.add(rule, severity, what, remedy, int(own.numbers[place]), other_split=known.name, other_row=other,
+                 same_label=bool(theirs.label[partner] == own.label[place]))  # fmt: skip

@@ -8,24 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..ledger import percentiles
-from .base import Check, Notebook
+from .base import Check, Notebook, Page
 
 if TYPE_CHECKING:
-    from ..desk import Desk, Part
+    from ..desk import Desk
     from ..row import Row
 
 LIMITS = (64, 128, 256, 512, 1024, 2048, 4096, 8192)
-BATCH = 256  # rows that are tokenized between two looks at the clock
 UNKNOWN = 1_000_000  # tokenizers that know no limit name a huge one
 Lengths = NDArray[np.int64]
-
-
-def texts_of(row: Row) -> tuple[str, ...]:
-    """All that is read or answered in a row: its texts, or every turn, of a preference both answers."""
-    if row.dialogue is None:
-        return row.text
-    answers = [*getattr(row.label, "chosen", ()), *getattr(row.label, "rejected", ())]
-    return tuple(str(message.get("content") or "") for message in (*row.dialogue.messages, *answers))
 
 
 def windowed(task: Any) -> bool:
@@ -47,40 +38,32 @@ class Length(Check):
         return "no tokenizer: name the model (--model)" if desk.tokenizer is None else None
 
     def run(self, desk: Desk, notebook: Notebook) -> None:
-        facts = notebook.facts.setdefault("length", {"max_length": desk.max_length, "parts": {}})
+        facts = notebook.facts[self.kind] = {"max_length": desk.max_length, "parts": {}}
         for part in desk.parts.values():
-            lengths = self.lengths(desk, part)
+            chunks = desk.chunks(part, "lengths")
+            found = [length for rows in chunks for length in batch_lengths(rows, desk.tokenizer)]
+            lengths = np.array(found, dtype=np.int64)
             if len(lengths):
                 facts["parts"][part.name] = described(lengths, limits(desk))
-                self.judge(desk, part, lengths, facts, notebook)
+                self.judge(desk, lengths, facts, Page(notebook, self.kind, part))
 
-    def lengths(self, desk: Desk, part: Part) -> Lengths:
-        """(N,) tokens of the sample's rows, special ones included; of a preference pair the longer answer counts."""
-        places = desk.sample(part)
-        found: list[int] = []
-        for start in range(0, len(places), BATCH):
-            desk.progress(f"lengths: {part.name}", start, len(places))
-            found += batch_lengths([part.rows[place] for place in places[start : start + BATCH]], desk.tokenizer)
-        return np.array(found, dtype=np.int64)
-
-    def judge(self, desk: Desk, part: Part, lengths: Lengths, facts: dict[str, Any], notebook: Notebook) -> None:
+    def judge(self, desk: Desk, lengths: Lengths, facts: dict[str, Any], page: Page) -> None:
         wanted = int(np.percentile(lengths, 100 * self.untouched, method="higher"))
         most, given = limits(desk)[-1], desk.max_length or 0
         advised = min(-(-wanted // 8) * 8, most)
-        if part.name == "train":
+        if page.part.name == "train":
             facts["advised"] = advised
             message = f"{self.untouched:.0%} of the rows have at most {wanted} tokens, the longest {lengths.max()}"
             enough = "is enough" if wanted <= most else f"is all that the model reads; {ways(desk.task)}"
-            remedy = f"data.max_length: {advised} {enough}"
-            notebook.add("length.advised", "note", message, remedy, part, advised=advised)
+            page.note("advised", message, f"data.max_length: {advised} {enough}", advised=advised)
         over = int((lengths > given).sum()) if given else 0
         if over:
             lost = float(np.maximum(lengths - given, 0).sum() / lengths.sum())
             message = f"{over} of {len(lengths)} rows ({over / len(lengths):.1%}) are longer than {given} tokens and "
             message += "read in windows" if windowed(desk.task) else f"cut, by {lost:.1%} of all tokens"
-            severe = over / len(lengths) > self.cut and not windowed(desk.task)
+            many = over / len(lengths) > self.cut and not windowed(desk.task)
             remedy = f"raise data.max_length to {advised}" if advised > given else ways(desk.task)
-            notebook.add("length.cut", "warning" if severe else "note", message, remedy, part, rows=over, share=lost)
+            page.add("cut", "warning" if many else "note", message, remedy, rows=over, share=lost)
 
 
 def ways(task: Any) -> str:
@@ -99,6 +82,7 @@ def limits(desk: Desk) -> list[int]:
 
 
 def batch_lengths(rows: list[Row], tokenizer: Any) -> list[int]:
+    """Tokens of the rows, special ones included; of a preference pair the longer answer counts."""
     if rows[0].dialogue is None:
         columns = [list(texts) for texts in zip(*(row.text for row in rows), strict=True)]
         return list(map(len, tokenizer(*columns, verbose=False)["input_ids"]))

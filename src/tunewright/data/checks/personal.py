@@ -6,14 +6,13 @@ import ipaddress
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from ..edits import Edit, apply
-from .base import Check, Notebook
-from .length import texts_of
+from ..edits import Edit
+from .base import Check, Page, texts_of
 
 if TYPE_CHECKING:
-    from ..desk import Desk, Part
+    from ..desk import Desk
 
 # Every pattern takes linear time: repeats are bounded or possessive, and runs are entered at their start only.
 DIGITS = re.compile(r"\d\d")
@@ -211,27 +210,21 @@ def edits_of(text: str) -> list[Edit]:
     return [(item.start, item.end, f"<{item.kind.upper()}>") for item in find(text)]
 
 
-def mask(text: str) -> tuple[str, Counter[str]]:
-    """The text with its personal data masked, and how many of each kind there were."""
-    return apply(text, edits_of(text)), Counter(item.kind for item in find(text))
-
-
 class Personal(Check):
     """Personal data in the texts and answers that would be trained on."""
 
     kind: Literal["personal"] = "personal"
-    title = "personal data"
-    cost = 0
+    title: ClassVar[str] = "personal data"
+    cost: ClassVar[int] = 0
 
-    def run(self, desk: Desk, notebook: Notebook) -> None:
-        for part in desk.parts.values():
-            rows: Counter[str] = Counter()
-            notebook.facts.setdefault("personal", {})[part.name] = rows
-            for row in desk.each(part, "personal data"):
-                rows.update(tell(row.number, texts_of(row), part, notebook))
+    def look(self, desk: Desk, page: Page) -> dict[str, Any]:
+        rows: Counter[str] = Counter()
+        for row in desk.each(page.part, "personal data"):
+            rows.update(tell(row.number, texts_of(row), page))
+        return rows
 
 
-def tell(number: int, texts: tuple[str, ...], part: Part, notebook: Notebook) -> list[str]:
+def tell(number: int, texts: tuple[str, ...], page: Page) -> list[str]:
     """Writes down what one row holds, masked; returns its kinds."""
     found = [(item.kind, text[item.start], item.end - item.start) for text in texts for item in find(text)]
     for kind, severity, words in KINDS:
@@ -241,5 +234,5 @@ def tell(number: int, texts: tuple[str, ...], part: Part, notebook: Notebook) ->
             more = f" and {len(of_kind) - 1} more" if len(of_kind) > 1 else ""
             message = f"{words} in the text: {first}*** ({length} characters){more}"
             remedy = "mask it (data check --fix personal --write NEW), or make sure that it may be trained on"
-            notebook.add(f"personal.{kind}", severity, message, remedy, part, number, count=len(of_kind))
+            page.add(kind, severity, message, remedy, number, count=len(of_kind))
     return sorted({kind for kind, _, _ in found})

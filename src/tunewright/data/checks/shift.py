@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from .. import probe
-from ..desk import EVERY, Desk, Part
+from ..desk import Desk, Part
 from ..row import Row
-from .base import Check, Notebook
+from .base import Check, Notebook, Page
 
 WORD = re.compile(r"\w+")
 ENCODED = 200  # rows of train from which on an encoder is worth loading: words tell as much of fewer
@@ -30,7 +30,6 @@ class Shift(Check):
 
     kind: Literal["shift"] = "shift"
     auc: float = Field(0.6, gt=0.5, lt=1, description="of a classifier that tells train from the other part")
-    strong_auc: float = Field(0.8, gt=0.5, lt=1, description="the same, told as strong")
     length: float = Field(0.2, gt=0, lt=1, description="Kolmogorov-Smirnov distance of the lengths")
     unseen: float = Field(0.05, gt=0, lt=1, description="share of words unseen in train, beyond train's own")
     labels: float = Field(0.1, gt=0, lt=1, description="Cramer's V of the labels")
@@ -44,43 +43,38 @@ class Shift(Check):
         return f"{least} rows are too few; {self.min_rows} are needed in each part" if least < self.min_rows else None
 
     def run(self, desk: Desk, notebook: Notebook) -> None:
-        facts = notebook.facts["shift"] = {}
+        facts = notebook.facts[self.kind] = {}
         train = sampled(desk, desk.train)
         for part in others(desk):
-            if len(part.rows) < self.min_rows:
-                facts[part.name] = {"too_few_rows": len(part.rows)}
-                continue
-            found: dict[str, Any] = {}
-            facts[part.name] = found
-            other = sampled(desk, part)
-            found["characters"] = self.compare_lengths(
-                "characters", characters(train), characters(other), part, notebook
-            )
-            if desk.tokenizer is not None:
-                found["tokens"] = self.compare_lengths(
-                    "tokens", tokens(desk, desk.train, train), tokens(desk, part, other), part, notebook
-                )
-            found["vocabulary"] = self.compare_words(desk, train, other, part, notebook)
-            if desk.task.kind == "sequence_classification" and part is not desk.production:
-                found["labels"] = self.compare_labels(desk, train, other, part, notebook)
-            found["classifier"] = self.classify(desk, train, other, part, notebook)
+            few = len(part.rows) < self.min_rows
+            page = Page(notebook, self.kind, part)
+            facts[part.name] = {"too_few_rows": len(part.rows)} if few else self.compare(desk, train, page)
 
-    def compare_lengths(
-        self, unit: str, first: Sequence[int], second: Sequence[int], part: Part, notebook: Notebook
-    ) -> dict[str, Any]:
+    def compare(self, desk: Desk, train: list[Row], page: Page) -> dict[str, Any]:
+        part = page.part
+        other = sampled(desk, part)
+        found = {"characters": self.compare_lengths("characters", characters(train), characters(other), page)}
+        if desk.tokenizer is not None:
+            lengths = (tokens(desk, desk.train), tokens(desk, part))
+            found["tokens"] = self.compare_lengths("tokens", *lengths, page)
+        found["vocabulary"] = self.compare_words(desk, train, other, page)
+        if desk.task.kind == "sequence_classification" and part is not desk.production:
+            found["labels"] = self.compare_labels(desk, train, other, page)
+        found["classifier"] = self.classify(desk, train, other, page)
+        return found
+
+    def compare_lengths(self, unit: str, first: Sequence[int], second: Sequence[int], page: Page) -> dict[str, Any]:
         from scipy.stats import ks_2samp
 
         test = ks_2samp(first, second, method="asymp")
         medians = [float(np.median(lengths)) for lengths in (first, second)]
-        if test.statistic > self.length and test.pvalue < CHANCE:
+        distance = float(test.statistic)
+        if distance > self.length and test.pvalue < CHANCE:
             what = f"texts of {medians[1]:,.0f} {unit} in the median, of {medians[0]:,.0f} in train"
-            distance = float(test.statistic)
-            notebook.add("shift.length", "warning", what, REMEDY, part, unit=unit, distance=distance, medians=medians)
-        return {"distance": float(test.statistic), "p": float(test.pvalue), "medians": medians}
+            page.warn("length", what, REMEDY, unit=unit, distance=distance, medians=medians)
+        return {"distance": distance, "p": float(test.pvalue), "medians": medians}
 
-    def compare_words(
-        self, desk: Desk, train: list[Row], other: list[Row], part: Part, notebook: Notebook
-    ) -> dict[str, Any]:
+    def compare_words(self, desk: Desk, train: list[Row], other: list[Row], page: Page) -> dict[str, Any]:
         """Unseen words beside those of a fifth of train that the rest of train lacks: new words are never all gone."""
         held = np.random.default_rng([desk.seed, 41]).random(len(train)) < 0.2
         inner = [row for row, out in zip(train, held, strict=True) if not out]
@@ -89,12 +83,10 @@ class Shift(Check):
         if share - own > self.unseen:
             top = ", ".join(f"'{word}'" for word, _ in new[:5])
             what = f"{share:.1%} of its words are not in train ({own:.1%} within train): {top}"
-            notebook.add("shift.vocabulary", "warning", what, REMEDY, part, share=share, within_train=own)
+            page.warn("vocabulary", what, REMEDY, share=share, within_train=own)
         return {"unseen": share, "within_train": own, "new_words": [[word, count] for word, count in new[:20]]}
 
-    def compare_labels(
-        self, desk: Desk, train: list[Row], other: list[Row], part: Part, notebook: Notebook
-    ) -> dict[str, Any]:
+    def compare_labels(self, desk: Desk, train: list[Row], other: list[Row], page: Page) -> dict[str, Any]:
         from scipy.stats import chi2_contingency
 
         counts = [Counter(label for row in rows for label in desk.task.counted(row)) for rows in (train, other)]
@@ -109,37 +101,38 @@ class Shift(Check):
         if size > self.labels and p < CHANCE:
             before, after = shares[:, largest]
             what = f"other shares of labels than in train: {names[largest]!r} {before:.1%}, now {after:.1%}"
-            notebook.add("shift.labels", "warning", what, REMEDY, part, effect=size, p=p, label=names[largest])
+            page.warn("labels", what, REMEDY, effect=size, p=p, label=names[largest])
         return {"effect": size, "p": p, "most_changed": names[largest]}
 
-    def classify(
-        self, desk: Desk, train: list[Row], other: list[Row], part: Part, notebook: Notebook
-    ) -> dict[str, Any]:
+    def classify(self, desk: Desk, train: list[Row], other: list[Row], page: Page) -> dict[str, Any]:
         """A two-sample test by a classifier (Lopez-Paz and Oquab 2017), by its AUC on held-out folds."""
-        draws = [self.drawn(desk, rows) for rows in (train, other)]
-        texts = [rows[place].text for rows, places in zip((train, other), draws, strict=True) for place in places]
+        parts, both = (desk.train, page.part), (train, other)
+        draws = [self.drawn(desk, part, rows) for part, rows in zip(parts, both, strict=True)]
+        texts = [rows[place].text for rows, places in zip(both, draws, strict=True) for place in places]
         is_other = np.repeat([0, 1], [len(places) for places in draws])
         words, names = probe.word_features(texts)
         seen: list[Any] = [words]
         if desk.encoder is not None and len(train) >= ENCODED:
-            both = [desk.features(of)[places] for of, places in zip((desk.train, part), draws, strict=True)]
-            seen.append(np.concatenate(both))
-        show = lambda done, total: desk.progress(f"shift: {part.name}", done, total)  # noqa: E731
+            features = [desk.features(part)[places] for part, places in zip(parts, draws, strict=True)]
+            seen.append(np.concatenate(features))
+        show = lambda done, total: desk.progress(f"shift: {page.part.name}", done, total)  # noqa: E731
         judged = probe.consensus(seen, is_other, 2, seed=desk.seed, progress=show)[:, 1]
         auc, low, high = auc_interval(judged[is_other == 1], judged[is_other == 0])
         facts: dict[str, Any] = {"auc": auc, "low": low, "high": high, "rows": [len(places) for places in draws]}
         if auc > self.auc and low > 0.5:
             facts["words"] = telling = telling_words(words, names, is_other)
-            how = "strongly" if auc > self.strong_auc else "clearly"
-            what = f"differs {how} from train: a classifier tells them apart with an AUC of {auc:.2f}"
+            what = f"differs from train: a classifier tells them apart with an AUC of {auc:.2f}"
             what += f" ({low:.2f} to {high:.2f}); by {', '.join(map(repr, telling['other'][:5]))}"
-            notebook.add("shift.classifier", "warning", what, REMEDY, part, auc=auc, low=low, high=high, words=telling)
+            page.warn("classifier", what, REMEDY, auc=auc, low=low, high=high, words=telling)
         return facts
 
-    def drawn(self, desk: Desk, rows: list[Row]) -> NDArray[np.int64]:
+    def drawn(self, desk: Desk, part: Part, rows: list[Row]) -> NDArray[np.int64]:
         """Places of the rows that are classified; one of each group, or the group itself would be recognised."""
-        first = {row.group if row.group is not None else place: place for place, row in reversed(list(enumerate(rows)))}
-        places = np.sort(np.fromiter(first.values(), dtype=np.int64))
+        first: dict[Any, int] = {}
+        for place, row in enumerate(rows):
+            group = desk.group_of(part, row)
+            first.setdefault(place if group is None else group, place)
+        places = np.fromiter(first.values(), dtype=np.int64)
         if len(places) <= self.most_rows:
             return places
         return np.sort(np.random.default_rng([desk.seed, 42]).choice(places, self.most_rows, replace=False))
@@ -151,27 +144,20 @@ def others(desk: Desk) -> list[Part]:
 
 
 def sampled(desk: Desk, part: Part) -> list[Row]:
-    rows = []
-    places = desk.sample(part)
-    for number, place in enumerate(places):
-        if number % EVERY == 0:
-            desk.progress(f"shift: reading {part.name}", number, len(places))
-        rows.append(part.rows[place])
-    return rows
+    return [row for rows in desk.chunks(part, "shift: reading") for row in rows]
 
 
 def characters(rows: list[Row]) -> list[int]:
     return [sum(map(len, row.text)) for row in rows]
 
 
-def tokens(desk: Desk, part: Part, rows: list[Row]) -> list[int]:
-    """Tokens of each row's text or texts, special ones left out."""
+def tokens(desk: Desk, part: Part) -> list[int]:
+    """Tokens of each sampled row's text or texts, special ones left out."""
 
     def count() -> list[int]:
         made: list[int] = []
-        for start in range(0, len(rows), EVERY):
-            desk.progress(f"shift: tokens of {part.name}", start, len(rows))
-            texts = ["\n".join(row.text) for row in rows[start : start + EVERY]]
+        for rows in desk.chunks(part, "shift: tokens of"):
+            texts = ["\n".join(row.text) for row in rows]
             made += [len(ids) for ids in desk.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]]
         return made
 

@@ -26,7 +26,7 @@ class Auto(Splitter):
             if subject.blocks is not None:
                 kept, taken = by_group([subject.blocks[row] for row in rest], of_rest, seed)
             else:
-                kept, taken = by_stratum([subject.strata[row] for row in rest], of_rest, seed)
+                kept, taken = by_stratum([subject.labels[row][:1] for row in rest], of_rest, seed)
             found[name], rest = [rest[place] for place in taken], [rest[place] for place in kept]
         return {"train": rest, **found}
 

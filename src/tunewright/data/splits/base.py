@@ -21,14 +21,12 @@ class Subject:
     """What a splitter is told of N rows.
 
     Args:
-        labels: the distinct labels of each row; held-out parts get their share of each.
-        strata: one for each row, for `auto`.
+        labels: the distinct labels of each row; held-out parts get their share of each (`auto`: of the first).
         blocks: (N,) rows with the same number are never parted (groups, clusters of near-duplicates); None: no such.
         times: (N,) values that can be compared; None where nobody asked.
     """
 
     labels: Sequence[tuple[Hashable, ...]]
-    strata: Sequence[Hashable] = ()
     blocks: Sequence[int] | None = None
     times: Sequence[Any] | None = None
 

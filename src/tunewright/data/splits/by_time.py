@@ -95,14 +95,10 @@ def read_all(values: Sequence[Any], read: Any) -> tuple[list[Any], int | None]:
 
 
 def number(value: Any) -> int | float | Decimal | None:
-    if isinstance(value, str):
-        try:
-            value = int(value)
-        except ValueError:
-            try:
-                value = float(value)
-            except ValueError:
-                return None
+    for read in (int, float) if isinstance(value, str) else ():
+        with contextlib.suppress(ValueError):
+            value = read(value)
+            break
     fits = isinstance(value, int | float | Decimal | np.number) and not isinstance(value, bool)
     return value if fits and math.isfinite(value) else None
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from .pairs import template
-from .row import Offsets
-from .tokens import TextEncoder
+from ..data.pairs import template
+from ..data.row import Offsets
+from ..data.tokens import TextEncoder
 
 Place = tuple[int, int]  # number of the text, number of the token in it
 
