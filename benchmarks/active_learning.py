@@ -14,8 +14,8 @@ import numpy as np
 from tunewright.component import members
 from tunewright.data.acquisition.base import Acquisition
 from tunewright.desk.encoder import PooledEncoder
-from tunewright.desk.labelling import Source, open_source
-from tunewright.desk.labelling_curve import Rows, encoded, reached, simulate
+from tunewright.desk.labelling import Judge, ProbeJudge, Source, open_source, pick, situate
+from tunewright.desk.labelling_curve import Ints, Rows, encoded
 
 from .data import folder, prepare
 from .machine import machine, positive
@@ -71,6 +71,54 @@ def curve_of(kind: str, rows: Rows, test: Rows, num_classes: int, seed: int, cho
     how = members(Acquisition)[kind](kind=kind)
     rounds = (chosen.labels - chosen.start) // chosen.next
     return simulate(rows, test, num_classes, how, start, chosen.next, rounds, seed, STRENGTHS[chosen.data])
+
+
+def simulate(
+    rows: Rows, test: Rows, num_classes: int, how: Acquisition, start: int | Ints, count: int, rounds: int, seed: int,
+    strength: float,
+) -> Curve:  # fmt: skip
+    """(labelled rows, accuracy on `test`) had the labels of `rows` been asked for as `how` chooses them.
+
+    Args:
+        start: rows to begin with, chosen without labels by `how` or by k-means; or their places.
+        strength: of the probe's regularisation.
+    """
+    generator = np.random.default_rng([seed, 53])
+    names = list(map(str, range(num_classes)))
+    first = start if isinstance(start, int) else 0
+    chosen = np.zeros(0, dtype=np.int64) if isinstance(start, int) else start
+    curve: Curve = []
+    judge = None
+    for number in range(rounds + 1):
+        if number or first:
+            chosen = np.concatenate([chosen, ask(rows, chosen, judge, how, count if number else first, generator)])
+        judge = ProbeJudge(names, rows[chosen].features, rows[chosen].targets, strength)
+        said = judge.probabilities([], test.features).argmax(1)
+        curve.append((len(chosen), float((said == test.targets).mean())))
+        if len(chosen) == len(rows.targets):
+            break
+    return curve
+
+
+def ask(
+    rows: Rows, chosen: Ints, judge: Judge | None, how: Acquisition, count: int, generator: np.random.Generator
+) -> Ints:
+    """Places of the next rows, chosen without a look at their labels."""
+    left = np.setdiff1d(np.arange(len(rows.targets)), chosen)
+    situation = situate([], rows.features[left], rows.features[chosen], judge, generator)
+    return left[pick(how, situation, count)[1][0]]
+
+
+def reached(curve: Curve, accuracy: float) -> float | None:
+    """Labelled rows at which a curve first has an accuracy, between two points on a straight line; None: never."""
+    before: tuple[int, float] | None = None
+    for rows, found in curve:
+        if found >= accuracy:
+            if before is None:
+                return float(rows)
+            return before[0] + (rows - before[0]) * (accuracy - before[1]) / (found - before[1])
+        before = (rows, found)
+    return None
 
 
 def record(chosen: Any, curves: dict[str, list[Curve]]) -> None:

@@ -11,7 +11,7 @@ from tunewright.component import members
 from tunewright.data.checks.base import Notebook
 from tunewright.data.desk import Desk, Part
 from tunewright.data.table import Table
-from tunewright.desk.lazy import usable_rows
+from tunewright.desk.reading import usable_rows
 from tunewright.tasks.base import Task
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 import tunewright as tw
+from tests.desks import HashedWords
 from tunewright.data import sources
+from tunewright.desk import opening
 
-PARCELS = Path(__file__).parent.parent / "examples" / "parcel_desk" / "train.csv"
 FRAMES = ["my {} never came", "the {} is broken", "please send the {} again", "who has my {} now"]
 THINGS = ["bakery order", "red box", "winter coat", "guitar", "flour sack", "garden chair", "birthday cake", "old book"]
 
@@ -28,6 +29,12 @@ def home(tmp_path) -> Path:
     for name, rows in {"inbox": texts, "later": later, "same": texts[::4]}.items():
         write(tmp_path / f"{name}.csv", rows)
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def encoder(monkeypatch):
+    """Words instead of minilm."""
+    monkeypatch.setattr(opening, "embedded_encoder", HashedWords)
 
 
 def write(path: Path, rows) -> None:
@@ -100,8 +107,10 @@ def test_repairs_are_written_to_a_new_file_which_is_checked(call, home):
 
 
 def test_corrections_of_suspects_come_back(call, home):
-    rows = read(PARCELS)[:160]
-    write(home / "parcels.csv", [(row["message"], row["topic"]) for row in rows])
+    rows = [(f"{frame.format(thing)} {word}", label) for thing in THINGS for frame in FRAMES
+            for word, label in (("invoice money", "billing"), ("login screen", "app"))]  # fmt: skip
+    rows[7], rows[30] = (rows[7][0], "billing"), (rows[30][0], "app")
+    write(home / "parcels.csv", rows)
     code, _, _ = call("data", "check", "parcels.csv", "--only", "label_noise")
     path = home / "checks/parcels/suspects.csv"
     suspects = read(path)
@@ -118,7 +127,7 @@ def test_corrections_of_suspects_come_back(call, home):
     code, _, _ = call("data", "check", "parcels.csv", "--only", "labels", "--apply", str(path), "--write", "mended.csv")
     assert code == 0
     mended = read(home / "mended.csv")
-    assert len(mended) == 159
+    assert len(mended) == 63
     first = next(row for row in mended if row["text"] == suspects[0]["text"])
     assert first["label"] == suspects[0]["expected"] != suspects[0]["given"]
     assert suspects[1]["text"] not in {row["text"] for row in mended}

@@ -102,29 +102,12 @@ def test_a_sample_of_a_large_pool_is_said(call, home, tiny):
     assert "a sample of 100 of the pool's 150 rows" in out
 
 
-def test_a_simulation_compares_with_random_choice(call, home, tiny):
-    write_rows(home / "full.csv", 60)
-    write_rows(home / "test.csv", 30, seed=1)
-    given = ("full.csv", "--simulate", "--start", "6", "--next", "6", "--rounds", "2", "--model", tiny)
-    found = label(call, *given, "--test", "test.csv", "--how", "margin", "--out", "curve.csv")
-    assert [point["rows"] for point in found["curve"]] == [6, 12, 18]
-    assert {point["how"] for point in found["curve"]} == {"margin"}
-    assert found["measured_on"] == "test.csv"
-    assert len(read(home / "curve.csv")) == 3
-    assert label(call, *given)["measured_on"] == "12 rows held out"
-    code, out, _ = call("data", "label", *given)
-    assert code == 0
-    assert "of random choice with 18 rows" in out
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ([], "no file is given"),
-        (["--simulate"], "no file is given"),
         (["--history"], "--labelled: is missing"),
         (["--add", "labelled.csv"], "--labelled: is missing"),
-        (["pool.csv", "--simulate", "--history", "--labelled", "labelled.csv"], "goes with none of"),
         (["pool.csv", "--test", "labelled.csv"], "--test: has no effect"),
         (["pool.csv", "--how", "mixx"], "did you mean 'mix'?"),
         (["--labelled", "none.csv", "--history"], "there is no such file"),
@@ -189,18 +172,19 @@ def test_a_run_without_dropout_cannot_be_asked_for_bald(run):
 @pytest.mark.slow
 def test_fifteen_hundred_chosen_labels_are_worth_two_thousand_random_ones(real_data):
     """The promise on banking77, by one seed and batches of 650 (the docs have three and 100)."""
+    from benchmarks.active_learning import simulate
     from tunewright.data.acquisition.mix import Mix
     from tunewright.data.acquisition.random import Random
     from tunewright.desk.encoder import PooledEncoder
     from tunewright.desk.labelling import open_source
-    from tunewright.desk.labelling_curve import encoded, simulate
+    from tunewright.desk.labelling_curve import encoded
 
     folder = real_data / "banking77"
     full = open_source(str(folder / "train.csv"), has_labels=True).named
     held = open_source(str(folder / "test.csv"), like=full, has_labels=True).named
     names, encoder = full.classes()[0], PooledEncoder()
     rows, test = (encoded(item, names, encoder, "", lambda *told: None) for item in (full, held))
-    chosen = simulate(rows, test, len(names), Mix(), 200, 650, 2, strength=0.003)
-    drawn = simulate(rows, test, len(names), Random(), 2000, 1, 0, strength=0.003)
+    chosen = simulate(rows, test, len(names), Mix(), 200, 650, 2, 0, 0.003)
+    drawn = simulate(rows, test, len(names), Random(), 2000, 1, 0, 0, 0.003)
     assert chosen[-1][0] == 1500
     assert chosen[-1][1] > drawn[-1][1]

@@ -12,7 +12,7 @@ from .desk.checking import SUSPECTS, Checked, known_rules, run_checks
 from .desk.opening import open_files
 from .desk.repairing import repair_first
 from .errors import ConfigError
-from .report.check_page import write_check
+from .report.checks import write_check
 from .training.progress import Listener
 
 
@@ -45,10 +45,6 @@ def check(
     """
     listener = listener or Listener()
     known_rules([*only, *allow], "--only, --allow")
-    if repaired is None and (corrections or repairs):
-        raise ConfigError(
-            "nowhere to write the repaired data", where="--apply, --fix", fix="name a new file: --write FILE"
-        )
     if corrections or repairs or repaired:
         config = repair_first(config, corrections, repairs, repaired, listener)
     folder = out or Path("checks") / Path(config.data.train).name.split(".")[0]

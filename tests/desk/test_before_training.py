@@ -45,10 +45,29 @@ def raw(tiny, home, tmp_path):
     return make
 
 
-def test_leaked_rows_stop_a_run_before_any_weight_is_loaded(raw, tmp_path, monkeypatch):
+@pytest.fixture
+def up_to_the_model(monkeypatch):
+    """What happens of a run before its weights are loaded: `up_to_the_model(raw)` gives what it said."""
     from tunewright import run
 
-    monkeypatch.setattr(run, "make_model", lambda session: pytest.fail("the model was loaded"))
+    class Loaded(Exception):
+        pass
+
+    def stop(session):
+        raise Loaded
+
+    def go(raw) -> list[str]:
+        said, listener = [], Listener()
+        listener.note = said.append
+        with pytest.raises(Loaded):
+            train(load(raw), listener=listener)
+        return said
+
+    monkeypatch.setattr(run, "make_model", stop)
+    return go
+
+
+def test_leaked_rows_stop_a_run_before_any_weight_is_loaded(raw, tmp_path, up_to_the_model):
     with pytest.raises(DataError, match=r"(?s)leakage\.exact.*12 .* of 40.*data\.allow=\[leakage\.exact"):
         tw.train(raw("known.csv"), progress=False)
     assert (tmp_path / "run" / "findings.jsonl").is_file()
@@ -68,12 +87,8 @@ def test_allowed_leaks_are_left_out_of_the_clean_scores(raw, tmp_path):
     assert "without the 12" in (tmp_path / "run/report.html").read_text()
 
 
-def test_clean_data_has_no_second_scores(raw):
-    assert "clean" not in tw.train(raw("clean.csv"), progress=False).metrics
-
-
-def test_no_time_is_no_look(raw, tmp_path):
-    tw.train(raw("known.csv", check_seconds=0), progress=False)
+def test_no_time_is_no_look(raw, tmp_path, up_to_the_model):
+    up_to_the_model(raw("known.csv", check_seconds=0))
     assert not (tmp_path / "run" / "checks.json").exists()
 
 
@@ -81,10 +96,8 @@ def interrupted(*parts):
     raise KeyboardInterrupt
 
 
-def test_what_there_was_no_time_for_is_said(raw, tmp_path):
-    heard, listener = [], Listener()
-    listener.note = heard.append
-    train(load(raw("clean.csv", check_seconds=1e-9)), listener=listener)
+def test_what_there_was_no_time_for_is_said(raw, tmp_path, up_to_the_model):
+    heard = up_to_the_model(raw("clean.csv", check_seconds=1e-9))
     (said,) = [text for text in heard if "no time to check" in text]
     assert "duplicates" in said
     assert "duplicates" in json.loads((tmp_path / "run/data.json").read_text())["checks"]["not_checked"]
@@ -109,7 +122,7 @@ def test_what_is_allowed_must_be_a_check(raw):
         tw.train(raw("known.csv", allow=["leekage"]), progress=False)
 
 
-def test_mended_data_are_looked_at_again_with_resume_too(raw, home, tmp_path):
+def test_mended_data_are_looked_at_again_with_resume_too_and_have_no_second_scores(raw, home, tmp_path):
     made = raw("known.csv")
     made["data"]["test"] = str(tmp_path / "test.csv")
     (tmp_path / "test.csv").write_text((home / "known.csv").read_text())
@@ -119,13 +132,12 @@ def test_mended_data_are_looked_at_again_with_resume_too(raw, home, tmp_path):
     assert "clean" not in tw.train(made, resume=True, progress=False).metrics
 
 
-def test_repeats_in_a_split_made_by_us_are_told_but_stop_nobody(raw, home, tmp_path):
+def test_repeats_in_a_split_made_by_us_are_told_but_stop_nobody(raw, home, tmp_path, up_to_the_model):
     with open(home / "train.csv", encoding="utf-8") as file:
         rows = list(csv.reader(file))[1:]
     made = raw("clean.csv")
     made["data"] = {"train": write(tmp_path / "twice.csv", [*rows, *rows]), "test_share": 0.3, "validation_share": 0}
-    tw.train(made, progress=False)
+    up_to_the_model(made)
     found = {rule["rule"]: rule for rule in json.loads((tmp_path / "run/checks.json").read_text())["rules"]}
     assert found["leakage.exact"]["severity"] == "warning"
     assert "near_duplicates" in found["leakage.exact"]["shown"][0]["remedy"]
-    assert json.loads((tmp_path / "run/metrics.json").read_text())["clean"]["test"]["left_out"] > 5

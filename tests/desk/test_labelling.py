@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.active_learning import ask, reached, simulate
 from tests.desks import HashedWords
 from tunewright.component import members
 from tunewright.data.acquisition.base import Acquisition
@@ -266,7 +267,7 @@ def rows_of(count: int, first: int = 0) -> labelling_curve.Rows:
 
 
 def test_a_simulation_asks_for_batches_until_nothing_is_left():
-    curve = labelling_curve.simulate(rows_of(50), rows_of(30, 100), 3, Mix(), 10, 15, 9, strength=0.01)
+    curve = simulate(rows_of(50), rows_of(30, 100), 3, Mix(), 10, 15, 9, 0, 0.01)
     assert [size for size, _ in curve] == [10, 25, 40, 50]
     assert curve[-1][1] > 0.6
 
@@ -277,21 +278,13 @@ def test_a_simulation_never_looks_at_labels_that_were_not_asked_for():
     chosen = np.arange(12)
     judge = labelling.ProbeJudge(sorted(TOPICS), rows.features[chosen], rows.targets[chosen], 0.01)
     hidden = labelling_curve.Rows(rows.features, np.where(np.arange(50) < 12, rows.targets, 0))
-    asked = [
-        labelling_curve.ask(item, chosen, judge, how, 7, np.random.default_rng(0)).tolist() for item in (rows, hidden)
-    ]
+    asked = [ask(item, chosen, judge, how, 7, np.random.default_rng(0)).tolist() for item in (rows, hidden)]
     assert asked[0] == asked[1]
     assert not set(asked[0]) & set(chosen.tolist())
 
 
 def test_labels_needed_are_read_off_the_curve():
     curve = [(100, 0.5), (200, 0.7), (300, 0.8)]
-    assert labelling_curve.reached(curve, 0.6) == pytest.approx(150)
-    assert labelling_curve.reached(curve, 0.4) == 100
-    assert labelling_curve.reached(curve, 0.9) is None
-
-
-def test_too_few_rows_for_a_simulation_is_an_error(tmp_path):
-    full = opened(labelled(tmp_path))
-    with pytest.raises(DataError, match="too few to choose 5 and then 5"):
-        labelling_curve.against_random(full, None, Mix(), 5, 5, 2, HashedWords(), 0, lambda *told: None)
+    assert reached(curve, 0.6) == pytest.approx(150)
+    assert reached(curve, 0.4) == 100
+    assert reached(curve, 0.9) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ from ..data.columns import Roles
 from ..data.desk import Encoder
 from ..data.table import Table
 from ..errors import ConfigError, DataError, TunewrightError
-from ..intake import infer_task, understand
+from ..intake import infer_task
 from ..training.progress import Listener
 from .encoder import PooledEncoder
-from .lazy import usable_rows
-from .making import Opened, Tally
+from .making import Tally
+from .reading import Opened, open_file
 from .workshop import ORIGINAL, Workshop
 
 
@@ -70,8 +70,13 @@ def augment(
         raise ConfigError(f"{ratio:g} leaves no room for new rows", where="--ratio", fix="give more than 1, such as 2")
     opened = open_file(config, listener)
     refuse_unfit(opened, techniques, balance)
+    task = opened.task.learn(opened.rows, opened.table.source, opened.roles, opened.names)
+    opened = replace(opened, task=task)
     for note in opened.notes:
         listener.note(note)
+    if opened.unusable:
+        number, reason = opened.unusable[0]
+        listener.note(f"rows copied but not augmented: {len(opened.unusable)}, such as row {number} ({reason})")
     columns = source_columns(opened.table, is_conll(out, opened.table))
     wanted = round((ratio - 1) * len(opened.table.rows))
     workshop = Workshop(opened, techniques, aids, seed, filtered, encoder or PooledEncoder(), listener)
@@ -90,21 +95,6 @@ def refuse_to_lose(file: Path, out: Path, overwrite: bool) -> None:
         raise ConfigError("is there already", where=f"--out {out}", fix="name a new file, or say --overwrite")
     if sources.format_of(out) is None and not sources.is_plain_text(out):
         raise sources.unknown_format(out)
-
-
-def open_file(config: RunConfig, listener: Listener) -> Opened:
-    """Raises DataError where the file can't be read, or serves no task."""
-    table = sources.read(config.data.train, config.data.header, progress=listener.progress)
-    task, roles, names, notes = understand(config, table)
-    rows, unusable = usable_rows(table, task, roles, names)
-    if not rows:
-        number, reason = unusable[0]
-        raise DataError(f"no row is usable: {reason}", where=f"{table.source}, row {number}", fix="fill the columns")
-    task = task.learn(rows, table.source, roles, names)
-    if unusable:
-        number, reason = unusable[0]
-        notes.append(f"rows copied but not augmented: {len(unusable)}, such as row {number} ({reason})")
-    return Opened(table, task, roles, names, rows, notes)
 
 
 def refuse_unfit(opened: Opened, techniques: Sequence[Augmenter], balance: bool) -> None:

@@ -30,9 +30,8 @@ def check_first(
         return None
     checked, fault = None, None
     if accelerator.is_main_process:
-        if resume and (run / CHECKS).is_file():
-            checked = read_checked(run)
-        else:
+        checked = known_checks(run) if resume else None
+        if checked is None:
             checked = look(config, run, intake, task, tokenizer, listener)
         try:
             refuse_severe(checked, config.data.allow, config.data.train)
@@ -48,11 +47,19 @@ def check_first(
     return checked
 
 
+def known_checks(run: Path) -> Checked | None:
+    """What an earlier look found; None where there was none, or its file is damaged."""
+    try:
+        return read_checked(run)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
 def look(
     config: RunConfig, run: Path, intake: Intake, task: Task, tokenizer: Any, listener: Listener
 ) -> Checked:  # fmt: skip
     seconds, max_length = config.data.check_seconds, int(config.data.max_length)
-    desk = open_run(intake, task, tokenizer, max_length, config.data.split_seed, seconds, listener.progress)
+    desk = open_run(config, intake, task, tokenizer, max_length, seconds, listener.progress)
     checked = run_checks(desk, run)
     tell(checked, listener)
     return checked

@@ -72,7 +72,7 @@ def by_severity(tallies: dict[str, Tally]) -> list[tuple[str, Tally]]:
 
 def known_rules(names: Sequence[str], where: str) -> None:
     """Raises ConfigError for a name that is no check, nor a rule of one."""
-    kinds = members(Check)  # type: ignore[type-abstract]
+    kinds = members(Check)
     for name in names:
         if name.partition(".")[0] not in kinds:
             raise ConfigError(f"there is no check {name!r}", where=where, fix=suggest(name, kinds))
@@ -80,7 +80,7 @@ def known_rules(names: Sequence[str], where: str) -> None:
 
 def chosen(task: str, only: Sequence[str] = ()) -> list[Check]:
     """The checks for a task, the cheap ones first."""
-    found = [member(kind=kind) for kind, member in members(Check).items()]  # type: ignore[type-abstract]
+    found = [member(kind=kind) for kind, member in members(Check).items()]
     fitting = [check for check in found if not check.tasks or task in check.tasks]
     return sorted((check for check in fitting if not only or check.kind in only), key=lambda check: check.cost)
 
@@ -154,25 +154,21 @@ def read_findings(folder: Path) -> Iterable[Finding]:
 
 
 def write_suspects(desk: Desk, folder: Path) -> None:
-    """suspects.csv: likely wrong labels, the likeliest first, with an empty column for the right one."""
-    found = [item for item in read_findings(folder) if item.rule.startswith("label_noise.") and item.row is not None]
+    """suspects.csv: likely wrong labels of train, the likeliest first, with an empty column for the right one."""
+    found = [item for item in read_findings(folder) if item.rule == "label_noise.suspect"]
     if not found:
         (folder / SUSPECTS).unlink(missing_ok=True)  # of an earlier look, perhaps at another file
         return
-    wanted = {(item.split, item.row) for item in found}
-    texts = {
-        (name, row.number): " | ".join(row.text)
-        for name, part in desk.parts.items() if any(split == name for split, _ in wanted)
-        for row in part.rows if (name, row.number) in wanted
-    }  # fmt: skip
+    wanted = {item.row for item in found}
+    texts = {row.number: " | ".join(row.text) for row in desk.train.rows if row.number in wanted}
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(SUSPECT_COLUMNS)
     for item in sorted(found, key=lambda item: item.details["rank"]):
-        details, place = item.details, (item.split, item.row or 0)
-        if place in texts:  # a row of several labels may have several suspects; it is corrected as a whole
+        details, text = item.details, texts.pop(item.row or 0, None)
+        if text is not None:  # a row of several labels may have several suspects; it is corrected as a whole
             said = [joined(details["given"]), joined(details["expected"]), f"{details['probability']:.3f}", ""]
-            writer.writerow([item.row, item.split, texts.pop(place), *said])
+            writer.writerow([item.row, item.split, text, *said])
     write_text(folder / SUSPECTS, buffer.getvalue())
 
 

@@ -145,7 +145,7 @@ def take(source: Any, index: int) -> None:
         what = f"column {source.label!r} holds {shown(value)}: several labels a row"
         raise DataError(what, where=source.table.where(index), fix="active learning is for one label a row")
     source.indices.append(index)
-    source.texts.append(tuple(columns.as_text(cell) for cell in cells))
+    source.texts.append(tuple(map(str, cells)))
     source.labels.append(None if is_missing(value) else name_of(value))
 
 
@@ -292,6 +292,6 @@ def unlabelled(pool: Source, labelled: Source | None) -> list[int]:
             candidates.append(place)
     if not candidates:
         where = f"{pool.table.source}, column {pool.label!r}"
-        fix = "give a pool with rows without label, name the label column (--label), or try strategies out (--simulate)"
+        fix = "give a pool with rows without label, or name the label column (--label)"
         raise DataError("no row is left to label", where=where, fix=fix)
     return candidates

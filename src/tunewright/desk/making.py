@@ -1,57 +1,31 @@
-"""What augmentation works on: an opened file, one job, the row that comes of it, and the count of them."""
+"""What augmentation works on: one job, the row that comes of it, and the count of them."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..data.augment.base import Augmenter, Changed
 from ..data.augment.slots import Record, Slot, slots_of
-from ..data.columns import Roles
 from ..data.row import Row
 from ..data.table import Table
 from ..errors import DataError
-from ..tasks.base import Task
+from .reading import Opened
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A file, and what a task makes of it.
+def slots(opened: Opened, row: Row) -> list[Slot]:
+    return slots_of(opened.task, opened.table, opened.index(row), opened.roles, row, opened.names)
 
-    Args:
-        rows: the usable ones.
-        notes: what was inferred.
-    """
 
-    table: Table
-    task: Task
-    roles: Roles
-    names: Any
-    rows: Sequence[Row]
-    notes: list[str]
-
-    @property
-    def classified(self) -> bool:
-        """Whether each row has one label."""
-        return self.task.kind == "sequence_classification" and not getattr(self.task, "multi_label", False)
-
-    def index(self, row: Row) -> int:
-        return bisect_left(self.table.numbers, row.number)
-
-    def slots(self, row: Row) -> list[Slot]:
-        return slots_of(self.task, self.table, self.index(row), self.roles, row, self.names)
-
-    def read(self, record: Record, row: Row) -> Row | None:
-        """What the task reads in a record that was made of a row; None where it can't, or where the label changed."""
-        made = Table(self.table.source, self.table.columns, [record], [row.number], "")
-        try:
-            found = self.task.read(made, 0, self.roles, self.names, True)
-        except DataError:
-            return None
-        return found if isinstance(found, Row) and decoded(found) == decoded(row) else None
+def read_back(opened: Opened, record: Record, row: Row) -> Row | None:
+    """What the task reads in a record that was made of a row; None where it can't, or where the label changed."""
+    made = Table(opened.table.source, opened.table.columns, [record], [row.number], "")
+    try:
+        found = opened.task.read(made, 0, opened.roles, opened.names, True)
+    except DataError:
+        return None
+    return found if isinstance(found, Row) and decoded(found) == decoded(row) else None
 
 
 def decoded(row: Row) -> Any:

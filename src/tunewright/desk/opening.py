@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..errors import ModelError
 from ..intake import Intake, hub_siblings, understand
 from ..tasks.base import Task
 from .encoder import PooledEncoder
-from .lazy import usable_rows
+from .reading import usable_rows
 
 ENCODER = "minilm"
 TOKENS_A_SECOND = 8_000  # of the embedded encoder on a slow core; bounds the sample where time is short
@@ -26,13 +26,7 @@ CHARACTERS_A_TOKEN = 4
 Show = Callable[[str, int, int], None]
 
 
-def silent(what: str, done: int, total: int) -> None:
-    """Shows nothing."""
-
-
-def open_files(
-    config: RunConfig, show: Show = silent, production: str | None = None, **options: Any
-) -> tuple[Desk, list[str]]:
+def open_files(config: RunConfig, show: Show, production: str | None = None, **options: Any) -> tuple[Desk, list[str]]:
     """The files of a configuration as they are: what strict reading would refuse becomes a fault of its part.
 
     Args:
@@ -46,40 +40,31 @@ def open_files(
     Raises:
         DataError: a file that is none, or whose columns serve no task.
     """
-    data, seen = config.data, Reader(config.data.header, show)
-    table = seen.read("train", data.train)
+    data, faults = config.data, list[Fault]()
+    table = sources.read(data.train, data.header, "train", faults=faults, progress=show)
     task, roles, names, notes = understand(config, table)
-    parts = {"train": seen.part("train", table, task, roles, names)}
-    for name, source in hub_siblings(data, notes).items():
-        other = seen.read(name, source)
-        own = task.match(other, roles)
-        notes += own.notes
-        parts[name] = seen.part(name, other, task, own, names)
+
+    def other(name: str, source: str, labelled: bool) -> Part:
+        faults = list[Fault]()
+        table = sources.read(source, data.header, name, faults=faults, progress=show)
+        own = task.match(table, roles, labelled=labelled)
+        notes.extend(own.notes)
+        return part_of(name, table, task, own, names if labelled else None, faults, labelled)
+
+    parts = {"train": part_of("train", table, task, roles, names, faults)}
+    parts |= {name: other(name, source, True) for name, source in hub_siblings(data, notes).items()}
+    later = other("production", production, False) if production else None
     task = task.learn(parts["train"].rows, table.source, roles, names)
-    later = None
-    if production:
-        other = seen.read("production", production)
-        own = task.match(other, roles, labelled=False)
-        notes += own.notes
-        later = seen.part("production", other, task, own, None, labelled=False)
-    desk = Desk(task, parts, embedded_encoder(), later, seed=data.split_seed, show=show, **options)
+    desk = Desk(task, parts, embedded_encoder(), later, seed=data.split_seed, show=show,
+                group_column=group_column(config), **options)  # fmt: skip
     return with_tokenizer(desk, config, notes), notes
 
 
-class Reader:
-    """Reads files tolerantly, and remembers what was wrong with each."""
-
-    def __init__(self, header: bool | None, show: Show) -> None:
-        self.header, self.show = header, show
-        self.faults: dict[str, list[Fault]] = {}
-
-    def read(self, name: str, source: str) -> Table:
-        faults = self.faults[name] = []
-        return sources.read(source, self.header, name, faults=faults, progress=self.show)
-
-    def part(self, name: str, table: Table, task: Task, roles: Roles, names: Any, labelled: bool = True) -> Part:
-        rows, unusable = usable_rows(table, task, roles, names, labelled)
-        return Part(name, table, rows, roles, self.faults[name], unusable)
+def part_of(
+    name: str, table: Table, task: Task, roles: Roles, names: Any, faults: Sequence[Fault], labelled: bool = True
+) -> Part:
+    rows, unusable = usable_rows(table, task, roles, names, labelled)
+    return Part(name, table, rows, roles, faults, unusable)
 
 
 def embedded_encoder() -> PooledEncoder | None:
@@ -102,14 +87,17 @@ def with_tokenizer(desk: Desk, config: RunConfig, notes: list[str]) -> Desk:
     return replace(desk, tokenizer=tokenizer, max_length=limit)
 
 
-def open_run(
-    intake: Intake, task: Task, tokenizer: Any, max_length: int, seed: int, seconds: float, show: Show
-) -> Desk:
+def open_run(config: RunConfig, intake: Intake, task: Task, tokenizer: Any, max_length: int, seconds: float,
+             show: Show) -> Desk:  # fmt: skip
     """The splits of a run, before its first step, for checks that are bounded in time."""
-    parts = {
-        name: Part(name, split.table, split.rows, split.roles) for name, split in intake.splits.items()
-    }  # fmt: skip
+    parts = {name: Part(name, split.table, split.rows, split.roles) for name, split in intake.splits.items()}
     texts = [" ".join(row.text) for row in parts["train"].rows[:1000]]
     tokens = 2 + sum(map(len, texts)) / len(texts) / CHARACTERS_A_TOKEN
     sample = int(min(SAMPLE, max(seconds * TOKENS_A_SECOND / min(tokens, 256), 1)))
-    return Desk(task, parts, embedded_encoder(), None, tokenizer, max_length, seed, seconds, sample, show)
+    return Desk(task, parts, embedded_encoder(), None, tokenizer, max_length, group_column(config),
+                config.data.split_seed, seconds, sample, show)  # fmt: skip
+
+
+def group_column(config: RunConfig) -> str | None:
+    split = config.data.split
+    return getattr(split, "column", None) if split.column_holds == "groups" else None

@@ -16,11 +16,11 @@ from ..data.splits.base import Subject, subset
 from ..data.table import Table
 from ..errors import ConfigError, DataError, RunDirectoryError
 from ..files import read_json, sha256, write_json
-from ..intake import amount, how_drawn, places_in, subject_of, understand
+from ..intake import amount, how_drawn, places_in, subject_of
 from ..resolve import now
 from ..tasks.base import Row
 from ..training.progress import Listener
-from .lazy import usable_rows
+from .reading import Opened, open_file
 
 MANIFEST = "manifest.json"
 
@@ -43,45 +43,49 @@ def split_file(
     Raises:
         TunewrightError: the file, the settings or the folder can't be used.
     """
-    listener = listener or Listener()
+    listener, data = listener or Listener(), config.data
     refuse_folder(out, overwrite)
-    data = config.data
     if repeats > 1 and data.split.column_holds == "times":
         raise ConfigError("time is not drawn, so it can't be drawn again", where="repeats", fix="leave it out")
-    table = sources.read(data.train, data.header, progress=listener.progress)
-    task, roles, names, notes = understand(config, table)
-    rows, unusable = usable_rows(table, task, roles, names)
-    if unusable and (data.on_bad_row == "error" or not rows):
+    opened = open_file(config, listener)
+    if opened.unusable and data.on_bad_row == "error":
+        number, reason = opened.unusable[0]
         fix = "fill it, or leave such rows out (--drop-bad-rows, data.on_bad_row=drop)"
-        raise DataError(unusable[0][1], where=f"{table.source}, row {unusable[0][0]}", fix=fix)
+        raise DataError(reason, where=f"{opened.table.source}, row {number}", fix=fix)
+    rows = opened.rows
     if data.limit is not None and data.limit < len(rows):
         rows = [rows[place] for place in subset(len(rows), data.limit, data.split_seed)]
-    subject = subject_of(data.split, task, rows, table)
+    subject = subject_of(data.split, opened.task, rows, opened.table)
     parts = parts_of(config, subject, folds, repeats)
-    drawn = {"folds": folds, "repeats": repeats} if folds else {"shares": shares_of(config)}
-    manifest: dict[str, Any] = {
+    manifest = described(config, opened, subject)
+    manifest |= {"folds": folds, "repeats": repeats} if folds else {"shares": shares_of(config)}
+    for note in [*opened.notes, *(f"left out: {count} x {reason}" for reason, count in manifest["left_out"].items())]:
+        listener.note(note)
+    with fresh_folder(out, overwrite) as folder:
+        manifest["parts"] = write_parts(folder, opened.table, rows, subject, parts, listener)
+        write_json(folder / MANIFEST, manifest)
+    return manifest
+
+
+def described(config: RunConfig, opened: Opened, subject: Subject) -> dict[str, Any]:
+    """What the manifest says of the file, its columns and the drawing."""
+    data, table, roles = config.data, opened.table, opened.roles
+    return {
         "source": table.source,
         "sha256": table.sha256,
-        "task": task.kind,
+        "task": opened.task.kind,
         "text": list(roles.text),
         "label": list(roles.label),
         "label_delimiter": roles.delimiter,
         "header": True if has_header(table) else None,
         "split": data.split.model_dump(),
         "seed": data.split_seed,
-        **drawn,
         "how": how_drawn(data.split, subject, data.split_seed),
-        "rows": len(rows),
-        "left_out": dict(Counter(reason for _, reason in unusable)),
-        "notes": notes,
+        "rows": len(subject),
+        "left_out": dict(Counter(reason for _, reason in opened.unusable)),
+        "notes": opened.notes,
         "created": now(),
     }
-    for note in [*notes, *(f"left out: {count} x {reason}" for reason, count in manifest["left_out"].items())]:
-        listener.note(note)
-    with fresh_folder(out, overwrite) as folder:
-        manifest["parts"] = write_parts(folder, table, rows, subject, parts, listener)
-        write_json(folder / MANIFEST, manifest)
-    return manifest
 
 
 def shares_of(config: RunConfig) -> dict[str, float]:
@@ -177,15 +181,20 @@ def refuse_folder(out: Path, overwrite: bool) -> None:
 @contextmanager
 def fresh_folder(out: Path, overwrite: bool) -> Iterator[Path]:
     """A hidden folder beside `out`, which takes its place when the block ends well, and is gone when it does not."""
-    beside = out.parent / f".{out.name}.{os.getpid()}.tmp"
-    old = out.parent / f".{out.name}.{os.getpid()}.old"
+    beside = out.parent / f".split.{os.getpid()}.tmp"  # without the name, which may fill its 255 bytes
+    old = out.parent / f".split.{os.getpid()}.old"
     try:
         beside.mkdir(parents=True)
         yield beside
         refuse_folder(out, overwrite)
         if out.exists():
             os.replace(out, old)
-        os.replace(beside, out)
+        try:
+            os.replace(beside, out)
+        except OSError:
+            if old.exists():
+                os.replace(old, out)
+            raise
     except OSError as error:
         fix = "choose a writable place with --out"
         raise RunDirectoryError(f"cannot be used: {error.strerror}", where=str(out), fix=fix) from None

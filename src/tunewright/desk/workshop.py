@@ -20,7 +20,8 @@ from ..data.desk import Encoder
 from ..data.row import Row
 from ..data.table import is_missing
 from ..training.progress import Listener
-from .making import Job, Made, Opened, Tally
+from .making import Job, Made, Tally, read_back, slots
+from .reading import Opened
 
 ORIGINAL = "original"
 PART = 512  # new rows that are made and judged together
@@ -82,7 +83,7 @@ class Workshop:
         """New rows of every class, as many as it is due."""
         classes = self.classes(balance)
         counts = {label: len(places) for label, places in classes.items()}
-        due = (quotas.balanced if balance else quotas.proportional)(counts, wanted)
+        due = quotas.balanced(counts, wanted)
         done, total = 0, sum(due.values())
         for label, places in classes.items():
             jobs, left = islice(self.jobs(places), TRIES * due[label] + FEW), due[label]
@@ -114,7 +115,7 @@ class Workshop:
     def kept(self, jobs: Sequence[Job]) -> list[Made]:
         """What becomes of some jobs."""
         rows = [self.opened.rows[job.place] for job in jobs]
-        made = [Made(job, row, self.opened.slots(row), []) for job, row in zip(jobs, rows, strict=True)]
+        made = [Made(job, row, slots(self.opened, row), []) for job, row in zip(jobs, rows, strict=True)]
         self.edit([item for item in made if isinstance(item.job.technique, Editing)])
         self.rewrite([item for item in made if not isinstance(item.job.technique, Editing)])
         sound = [item for item in made if self.is_sound(item)]
@@ -229,7 +230,7 @@ class Workshop:
         item.record = dict(self.opened.table.rows[self.opened.index(item.row)])
         pairs = zip(item.slots, item.changed, strict=True)
         if all(slot.put(item.record, changed) for slot, changed in pairs if changed is not None):
-            item.read = self.opened.read(item.record, item.row)
+            item.read = read_back(self.opened, item.record, item.row)
         if item.read is None:
             self.drop(item, DECODES)
         return item.read is not None

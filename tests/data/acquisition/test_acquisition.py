@@ -37,7 +37,7 @@ def test_strategies_are_found_without_registration():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("count", [1, 7, 60, 100])
+@pytest.mark.parametrize("count", [1, 7, 100])
 def test_rows_are_different_and_as_many_as_asked_for(kind, count):
     places, scores = strategy(kind).choose(situation(), count)
     assert len(places) == len(scores) == min(count, 60)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.desks import table_of
 from tunewright.data.augment.base import Changed
-from tunewright.data.augment.prompts import answer_in, prompts_for
+from tunewright.data.augment.prompts import answer_in, filled
 from tunewright.data.augment.slots import prompt, slots_of
 from tunewright.errors import DataError
 from tunewright.tasks.causal_lm import CausalLM
@@ -112,4 +112,4 @@ def test_what_a_model_says_around_a_text_is_taken_off():
 
 
 def test_braces_of_a_text_are_no_fields_of_the_prompt():
-    assert prompts_for(["{language}"], "Into {language}: {text}", language="German") == ["Into German: {language}"]
+    assert filled("Into {language}: {text}", language="German", text="{language}") == "Into German: {language}"

@@ -7,7 +7,6 @@ import random
 from functools import cache
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -28,9 +27,10 @@ PIECES = ["parcel", "Order", "the", "a", "broken", "not", "their", "don't", "E-m
 CHARACTERS = st.characters(exclude_categories=("Cs",))
 TEXTS = st.lists(st.sampled_from([*PIECES, " ", " ", " "]) | CHARACTERS, max_size=25).map("".join)
 SEEDS = st.integers(0, 2**16)
+KINDS = st.sampled_from(EDITING)
 TABLE = dict.fromkeys(("parcel", "order", "broken", "receive", "straße"), ("thing", "an item", "Übel"))
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
-MANY = settings(max_examples=30, deadline=None, suppress_health_check=SLOW)
+MANY = settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
 
 
 class Anything:
@@ -67,9 +67,8 @@ def spanned(draw: Any) -> tuple[str, list[tuple[int, int]]]:
 # --- entities -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", EDITING)
 @MANY
-@given(spanned(), SEEDS, st.booleans())
+@given(KINDS, spanned(), SEEDS, st.booleans())
 def test_every_entity_of_a_text_still_decodes(kind, given_, seed, as_lists):
     text, spans = given_
     kinds = [f"type{place}" for place in range(len(spans))]
@@ -113,10 +112,8 @@ def tagged(draw: Any) -> tuple[list[str], list[tuple[int, int, str]]]:
     return tokens, spans
 
 
-@pytest.mark.parametrize("scheme", ["IOB2", "BIOES"])
-@pytest.mark.parametrize("kind", EDITING)
 @MANY
-@given(tagged(), SEEDS)
+@given(KINDS, st.sampled_from(["IOB2", "BIOES"]), tagged(), SEEDS)
 def test_every_entity_of_tokens_still_decodes(kind, scheme, given_, seed):
     tokens, spans = given_
     tags = tagging.tags_of(spans, len(tokens), scheme)
@@ -152,9 +149,8 @@ def answer_cells(form: str, texts: list[str], starts: list[int]) -> Any:
     return json.dumps(cells) if form == "json" else cells
 
 
-@pytest.mark.parametrize("kind", EDITING)
 @MANY
-@given(spanned(), TEXTS, SEEDS, st.sampled_from(["list", "dict", "json"]))
+@given(KINDS, spanned(), TEXTS, SEEDS, st.sampled_from(["list", "dict", "json"]))
 def test_every_answer_still_decodes(kind, given_, question, seed, form):
     context, spans = given_
     texts, starts = [context[start:end] for start, end in spans], [start for start, _ in spans]

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tests.conftest import make_model
+from tests.conftest import make_tokenizer
 from tests.desks import make_desk, run
 from tunewright.data.checks.answers import Answers
 
@@ -106,10 +106,8 @@ def test_shares_without_an_answer_that_differ_between_files_are_told():
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory):
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(make_model(tmp_path_factory.mktemp("model") / "bert"))
+def tokenizer():
+    return make_tokenizer()
 
 
 def test_answers_that_no_window_holds_are_told(tokenizer):

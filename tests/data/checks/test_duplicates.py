@@ -8,8 +8,9 @@ import json
 import pytest
 
 from tests.desks import make_desk, run
+from tunewright.data.checks.alike import normalised, room
 from tunewright.data.checks.base import Notebook
-from tunewright.data.checks.duplicates import Duplicates, normalised, room
+from tunewright.data.checks.duplicates import Duplicates
 from tunewright.data.desk import TimeIsUp
 
 PLAIN = [
@@ -69,7 +70,7 @@ def test_few_repetitions_are_a_note_and_many_a_warning(count, severity):
     notebook = run(Duplicates(), make_desk(records(*[(PLAIN[0], "late")] * count, ("what is a locker", "app"))))
     assert notebook.tallies["duplicates.exact"].count == count
     assert notebook.tallies["duplicates.exact"].severity == severity
-    assert notebook.facts["duplicates"]["parts"]["train"]["exact"] == count
+    assert notebook.facts["duplicates"]["train"]["exact"] == count
 
 
 def test_texts_without_words_are_the_same_only_where_their_signs_are():

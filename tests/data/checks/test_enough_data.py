@@ -28,6 +28,11 @@ def rows(count: int, own_words: int, seed: int = 0, several: bool = False):
     return made
 
 
+@pytest.fixture(scope="module")
+def many():
+    return facts_of(rows(240, own_words=30))
+
+
 def facts_of(records):
     notebook = run(CHECK, make_desk(records, encoder=HashedWords(48)))
     return notebook.facts["enough_data"], notebook.tallies["enough_data.curve"].shown[0]
@@ -48,8 +53,8 @@ def test_no_law_promises_more_than_everything_right_or_less_with_more_rows():
     assert enough_data.gains(sizes, 0.9 - sizes / 1e5, 3000, [1000]).tolist() == [0]
 
 
-def test_where_more_is_to_be_learned_more_rows_are_promised_to_help():
-    many, finding = facts_of(rows(240, own_words=30))
+def test_where_more_is_to_be_learned_more_rows_are_promised_to_help(many):
+    many, finding = many
     few, settled = facts_of(rows(240, own_words=2))
     assert many["more"][2]["rows"] == 200
     assert many["more"][2]["gain"] > few["more"][2]["gain"] + 0.01
@@ -59,8 +64,8 @@ def test_where_more_is_to_be_learned_more_rows_are_promised_to_help():
     assert "hardly help" in settled.remedy
 
 
-def test_gains_come_with_an_interval_in_which_they_lie():
-    facts, finding = facts_of(rows(240, own_words=30))
+def test_gains_come_with_an_interval_in_which_they_lie(many):
+    facts, finding = many
     for entry in facts["more"]:
         assert entry["low"] < entry["high"]
     assert [entry["rows"] for entry in facts["curve"]] == sorted(entry["rows"] for entry in facts["curve"])

@@ -76,12 +76,6 @@ def test_short_texts_are_no_empty_ones(text):
     assert "near_empty" not in rules(run(Form(), make_desk(rows([*many(), text]))))
 
 
-def test_one_word_is_odd_among_long_texts_only():
-    notebook = run(Form(), make_desk(rows([*many(), "tracking"])))
-    assert notebook.tallies["form.one_word"].shown[0].details == {"rows": [62], "count": 1}
-    assert "one_word" not in rules(run(Form(), make_desk(rows([*["ok so"] * 60, "tracking"]))))
-
-
 def test_numbers_among_texts_and_texts_among_numbers_are_told():
     records = rows([*many(), "4711"], price=3) + rows(["and this one is the last of all"], price="cheap")
     shown = run(Form(), make_desk(records)).tallies["form.wrong_type"].shown
@@ -97,13 +91,11 @@ def test_columns_of_both_numbers_and_texts_are_of_no_type():
 
 def test_columns_that_say_nothing_or_the_same_are_told():
     records = [
-        row | {"copy": row["text"], "empty": "", "same": "x", "code": {"a": 1, "b": 2}[row["label"]], "id": place}
-        for place, row in enumerate(rows(many()))
+        row | {"copy": row["text"], "empty": "", "same": "x", "id": place} for place, row in enumerate(rows(many()))
     ]
     shown = {name: [f.column for f in tally.shown] for name, tally in run(Form(), make_desk(records)).tallies.items()}
     assert shown == {
         "form.duplicated_column": ["copy"], "form.empty_column": ["empty"], "form.constant_column": ["same"],
-        "form.mirrors_label": ["code"],
     }  # fmt: skip
 
 

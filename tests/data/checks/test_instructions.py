@@ -93,14 +93,10 @@ def test_answers_in_circles_are_told():
     assert rules(notebook) == {"repetitive": [2]}
 
 
-def test_answers_without_an_end_are_told_where_most_have_one():
-    whole = [told(f"{PROMPT} {n}", f"It comes in {n} days, " + "or " * 16 + f"at {n}, who knows?") for n in range(12)]
+def test_long_answers_that_break_off_are_told():
     broken = " ".join(f"word{n}" for n in range(20))
-    notebook = found([*whole, told(PROMPT, f"{broken} and the"), told(PROMPT, f"{broken} parcel")])
-    assert rules(notebook) == {"cut_off": [14], "no_mark": [15]}
-    assert not found(
-        [told(f"{PROMPT} {n}", f"{broken} {n} parcel") for n in range(4)]
-    ).tallies  # nobody writes a full stop
+    ends = [f"{broken} and the", f"{broken},", f"{broken} parcel", f"{broken}\n- with the", "from the"]
+    assert rules(found([told(f"{PROMPT} {end}", end) for end in ends])) == {"cut_off": [2, 3]}
 
 
 def test_one_answer_to_many_prompts_is_told_once():

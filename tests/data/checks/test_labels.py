@@ -76,14 +76,13 @@ def test_imbalance_names_its_ratio_and_the_setting():
     assert "training.balance" in finding.remedy
 
 
-def test_of_several_labels_a_row_the_empty_ones_and_the_twins_are_told():
+def test_of_several_labels_a_row_those_that_say_nothing_are_told():
     records = [
         {"text": f"t {place}", "a": 1, "b": place % 2, "c": place % 2, "d": 0, "e": int(place < 15)}
         for place in range(30)
     ]
     notebook = run(Labels(), make_desk(records, label=["a", "b", "c", "d", "e"]))
     assert {found["label"]: found["count"] for found in told(notebook, "constant")} == {"a": 30, "d": 0}
-    assert told(notebook, "twins") == [{"labels": ["b", "c"]}]
     assert notebook.facts["labels"]["train"]["labels_a_row"] == pytest.approx(2.5)
 
 

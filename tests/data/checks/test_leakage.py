@@ -11,7 +11,10 @@ import pytest
 
 from tests.desks import make_desk, run
 from tunewright.data import near
+from tunewright.data.checks import leakage
+from tunewright.data.checks.base import Notebook
 from tunewright.data.checks.leakage import Leakage
+from tunewright.data.desk import TimeIsUp
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "parcel_desk"
 WORDS = [first + vowel + last for first in "bdfgklmnprst" for vowel in "aeiou" for last in "dgklmnprst"]
@@ -41,7 +44,7 @@ def test_each_kind_of_copy_is_told_with_the_row_it_copies_and_left_out_of_clean_
         assert (shown.split, shown.row, shown.details["other_row"]) == ("test", place + 2, 9)
         assert shown.details["other_split"] == "train"
     assert notebook.leaked["test"] == {0, 1, 2}
-    counts = notebook.facts["leakage"]["parts"]["train/test"]
+    counts = notebook.facts["leakage"]["train/test"]
     assert counts == {"rows": 23, "exact": 1, "normalised": 1, "near": 1, "group": 0, "rows_compared": 21,
                       "known_rows_compared": 100}  # fmt: skip
 
@@ -50,6 +53,18 @@ def test_each_kind_of_copy_is_told_with_the_row_it_copies_and_left_out_of_clean_
 def test_it_is_severe_only_from_five_rows_and_one_in_a_hundred_on(copies, others, severity):
     texts = [record["text"] for record in records(100, 0)[:copies]]
     assert run(Leakage(), desk_with(texts, others)).tallies["leakage.exact"].severity == severity
+
+
+def test_what_is_known_when_the_time_is_up_stays(monkeypatch):
+    def late(*given):
+        raise TimeIsUp
+
+    monkeypatch.setattr(leakage, "near", late)
+    notebook = Notebook()
+    with pytest.raises(TimeIsUp):
+        Leakage().run(desk_with([records(100, 0)[7]["text"]]), notebook)
+    assert notebook.tallies["leakage.exact"].count == 1
+    assert notebook.leaked["test"] == {0}
 
 
 def test_near_copies_alone_stop_nobody():
@@ -77,6 +92,15 @@ def test_a_paragraph_in_both_parts_is_a_leak_by_group_and_its_questions_are_not(
     assert notebook.tallies["leakage.group"].count == 8
     assert notebook.tallies["leakage.group"].severity == "severe"
     assert not notebook.leaked["test"]
+
+
+def test_a_row_of_a_known_customer_is_a_leak_where_the_column_of_groups_was_named():
+    customers = lambda rows, first: [{**row, "customer": first + place // 2} for place, row in enumerate(rows)]  # noqa: E731
+    train, test = customers(records(40, 0), 0), customers(records(10, 1), 17)
+    assert not run(Leakage(), make_desk(train, test)).tallies
+    notebook = run(Leakage(), make_desk(train, test, group_column="customer"))
+    assert notebook.tallies["leakage.group"].count == 6  # customers 17 to 19
+    assert [found.row for found in notebook.tallies["leakage.group"].shown] == [2, 3, 4, 5, 6]
 
 
 def test_a_test_row_in_validation_is_told_but_training_does_not_know_it():

@@ -26,11 +26,11 @@ SHARES = st.sampled_from([{"test": 0.1}, {"test": 0.47}, {"validation": 0.1, "te
                           {"validation": 0.21, "test": 0.42}])  # fmt: skip
 SEEDS = st.integers(0, 50)
 KINDS = [Auto(), Random(), Stratified(), Grouped()]
-quick = settings(deadline=None, derandomize=True, max_examples=60)
+quick = settings(deadline=None, derandomize=True, max_examples=25)
 
 
 def subject(labels, **more) -> Subject:
-    return Subject(labels, [names[0] if names else "" for names in labels], **more)
+    return Subject(labels, **more)
 
 
 def counts(labels, places) -> Counter:
@@ -137,8 +137,8 @@ def test_folds_have_each_labels_share_within_the_bound(labels, seed):
 
 def test_every_row_has_the_same_chance():
     labels = [("a",), ("a", "b"), ("b", "c"), ("c",), ()] * 2 + [("d",)] * 3
-    drawn = [Stratified().assign(subject(labels), [0.7, 0.3], seed) for seed in range(500)]
-    assert np.allclose(np.mean(drawn, axis=0), 0.3, atol=0.09)  # more than four standard errors
+    drawn = [Stratified().assign(subject(labels), [0.7, 0.3], seed) for seed in range(250)]
+    assert np.allclose(np.mean(drawn, axis=0), 0.3, atol=0.12)  # more than four standard errors
 
 
 @pytest.mark.real_data
@@ -209,7 +209,7 @@ def test_rows_that_share_any_key_are_one_block():
 WORDS = "the parcel never came and nobody at the desk could tell me where it is now or when it will be".split()  # noqa: SIM905
 
 
-@settings(deadline=None, derandomize=True, max_examples=15)
+@settings(deadline=None, derandomize=True, max_examples=8)
 @given(st.lists(st.tuples(st.permutations(WORDS), st.integers(1, 3)), min_size=4, max_size=12), SEEDS)
 def test_near_duplicates_never_straddle(texts, seed):
     rows = [" ".join([*words[:14], f"again{copy}"]) for words, copies in texts for copy in range(copies)]

@@ -8,16 +8,14 @@ Example: tunewright data augment train.csv --out train_more.csv --technique typo
 
 from __future__ import annotations
 
-import json
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .. import Import, import_files
-from ..train import Delimiter, Header, Label, Names, TaskKind, TextColumn, Trust, configuration
+from ..options import READING, AsJson, Given, print_json, reads_data
 
-File = Annotated[str, typer.Argument(help="a data file (csv, tsv, jsonl, json, parquet, conll, also .gz) or a hub id")]
 Settings = Annotated[
     list[str] | None, typer.Argument(help="settings of techniques such as typos.share=0.2 paraphrase.temperature=1")
 ]
@@ -42,45 +40,34 @@ TableFile = Annotated[
 ]
 NoFilter = Annotated[bool, typer.Option("--no-filter", help="keep near-copies, other senses and flipped labels")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the file in --out")]
-AsJson = Annotated[bool, typer.Option("--json", help="the result as one JSON object on standard output")]
 
 
+@reads_data(*READING, "trust_remote_code", settings=False)
 def command(
-    file: File, out: Out, settings: Settings = None, technique: Technique = None, ratio: Ratio = 2.0,
-    balance: Balance = False, seed: Seed = 0, text: TextColumn = None, label: Label = None, label_names: Names = None,
-    label_delimiter: Delimiter = None, header: Header = None, task: TaskKind = None, model: Models = None,
-    endpoint: Endpoint = None, endpoint_model: EndpointModel = None, table: TableFile = None,
-    no_filter: NoFilter = False, overwrite: Overwrite = False, as_json: AsJson = False,
-    trust_remote_code: Trust = False, imports: Import = None,
+    given: Given, out: Out, settings: Settings = None, technique: Technique = None, ratio: Ratio = 2.0,
+    balance: Balance = False, seed: Seed = 0, model: Models = None, endpoint: Endpoint = None,
+    endpoint_model: EndpointModel = None, table: TableFile = None, no_filter: NoFilter = False,
+    overwrite: Overwrite = False, as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    import_files(imports)
-    flags = {
-        "data.text": text or None, "data.label": label or None, "data.label_names": label_names,
-        "data.label_delimiter": label_delimiter, "data.header": header, "task.kind": task,
-        "trust_remote_code": trust_remote_code or None,
-    }  # fmt: skip
-    (config,) = configuration(file, {path: value for path, value in flags.items() if value is not None}, [])
+    config = given.config()
 
     from ...desk.augmenting import augment
     from ...desk.techniques import aids_of, chosen
     from ...training.progress import listener
 
     techniques = chosen(technique or [], settings or [], table is not None)
-    aids = aids_of(techniques, model or [], endpoint, endpoint_model, table, trust_remote_code)
-    hears = listener()
-    try:
+    aids = aids_of(techniques, model or [], endpoint, endpoint_model, table, config.trust_remote_code)
+    with closing(listener()) as hears:
         result = augment(
             config, out, techniques, aids, ratio=ratio, balance=balance, seed=seed, filtered=not no_filter,
             overwrite=overwrite, listener=hears,
         )  # fmt: skip
-    finally:
-        hears.close()
     show(result, as_json)
 
 
 def show(result: Any, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(result.to_json(), ensure_ascii=False))
+        print_json(result.to_json())
         return
     from rich.table import Table
 

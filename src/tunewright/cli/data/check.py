@@ -9,29 +9,14 @@ Example: tunewright data check inbox.csv --apply checks/inbox/suspects.csv --fix
 
 from __future__ import annotations
 
-import json
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .. import Import, import_files
-from ..train import (
-    Delimiter,
-    Header,
-    Label,
-    Model,
-    Names,
-    TaskKind,
-    TestFile,
-    TextColumn,
-    Trust,
-    Validation,
-    configuration,
-)
+from ..options import HELD_OUT, READING, AsJson, Given, print_json, reads_data
 
-File = Annotated[str, typer.Argument(help="a data file (csv, tsv, jsonl, json, parquet, conll, also .gz) or a hub id")]
-Settings = Annotated[list[str] | None, typer.Argument(help="settings such as data.max_length=128 task.scheme=BIOES")]
 Production = Annotated[
     str | None, typer.Option(help="texts that a model will meet, without labels: compared with train")
 ]
@@ -46,47 +31,32 @@ Fix = Annotated[
     list[str] | None, typer.Option(help="repair: encoding, control, html, blanks, personal, duplicates, labels")
 ]
 Write = Annotated[Path | None, typer.Option(help="the repaired file; it is checked instead of the original")]
-AsJson = Annotated[bool, typer.Option("--json", help="the result as one JSON object on standard output")]
 
 
+@reads_data(*HELD_OUT, *READING, "model", "trust_remote_code")
 def command(
-    file: File, settings: Settings = None, test: TestFile = None, validation: Validation = None,
-    production: Production = None, text: TextColumn = None, label: Label = None, label_names: Names = None,
-    label_delimiter: Delimiter = None,
-    header: Header = None, model: Model = None, task: TaskKind = None, only: Only = None, rows: Rows = 20_000,
-    seconds: Seconds = None, allow: Allow = None, out: Out = None, overwrite: Overwrite = False, apply: Apply = None,
-    fix: Fix = None, write: Write = None, as_json: AsJson = False, trust_remote_code: Trust = False,
-    imports: Import = None,
+    given: Given, production: Production = None, only: Only = None, rows: Rows = 20_000, seconds: Seconds = None,
+    allow: Allow = None, out: Out = None, overwrite: Overwrite = False, apply: Apply = None, fix: Fix = None,
+    write: Write = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    import_files(imports)
-    flags = {
-        "data.test": test, "data.validation": validation, "data.text": text or None, "data.label": label or None,
-        "data.label_names": label_names, "data.label_delimiter": label_delimiter, "data.header": header,
-        "model": model, "task.kind": task, "trust_remote_code": trust_remote_code or None,
-    }  # fmt: skip
-    (config,) = configuration(file, {path: value for path, value in flags.items() if value is not None}, settings or [])
+    config = given.config()
 
     from ...checkup import check
     from ...training.progress import listener
 
-    hears = listener()
-    try:
+    with closing(listener()) as hears:
         folder, checked = check(
             config, out, only=only or (), sample_size=rows, seconds=seconds, allow=allow or (), overwrite=overwrite,
             corrections=apply, repairs=fix or (), repaired=write, production=production, listener=hears,
         )  # fmt: skip
-    finally:
-        hears.close()
     show(checked, folder, as_json)
     if checked.severe(allow or ()):
         raise typer.Exit(2)
 
 
 def show(checked: Any, folder: Path, as_json: bool) -> None:
-    from ...files import finite
-
     if as_json:
-        print(json.dumps(finite({"path": str(folder), **checked.to_json()}), ensure_ascii=False))
+        print_json({"path": str(folder), **checked.to_json()})
         return
     table(checked)
     from ..tables import console

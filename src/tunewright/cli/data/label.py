@@ -5,14 +5,12 @@ Example: tunewright data label pool.csv --labelled labelled.csv --next 100 --out
 Example: tunewright data label --labelled labelled.csv --add to_label.csv
 
 Example: tunewright data label --labelled labelled.csv --history --test test.csv
-
-Example: tunewright data label full.csv --simulate --start 100 --next 100 --rounds 10 --test test.csv
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,8 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from .. import Import, import_files
-from ..train import Header, TextColumn, Trust
+from ..options import AsJson, Header, Import, Text, Trust, import_files, print_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,9 +28,7 @@ if TYPE_CHECKING:
     from ...desk.labelling import Source
     from ...training.progress import Listener
 
-Pool = Annotated[
-    str | None, typer.Argument(help="the file to choose from; with --simulate a file that has all its labels")
-]
+Pool = Annotated[str | None, typer.Argument(help="the file to choose from")]
 Labelled = Annotated[Path | None, typer.Option(help="the csv of labelled rows; may not exist yet")]
 Next = Annotated[int, typer.Option("--next", min=1, help="how many rows to choose, in every round")]
 Out = Annotated[Path | None, typer.Option(help="where to write the rows (to_label.csv), or the curve (nowhere)")]
@@ -45,11 +40,7 @@ Label = Annotated[str | None, typer.Option(help="the label column; found by its 
 Rows = Annotated[int, typer.Option(min=100, help="rows of the pool that are looked at; of more, a sample")]
 Add = Annotated[str | None, typer.Option(help="a file that was filled in: its rows go into --labelled")]
 History = Annotated[bool, typer.Option("--history", help="accuracy after each round, against random choice")]
-Simulate = Annotated[bool, typer.Option("--simulate", help="try --how out on labelled rows, against random choice")]
-Start = Annotated[int, typer.Option(min=2, help="with --simulate: rows before the first round")]
-Rounds = Annotated[int, typer.Option(min=1, help="with --simulate: how many rounds")]
-Test = Annotated[str | None, typer.Option(help="with --history or --simulate: a labelled file to measure on")]
-AsJson = Annotated[bool, typer.Option("--json", help="the result as one JSON object on standard output")]
+Test = Annotated[str | None, typer.Option(help="with --history: a labelled file to measure on")]
 
 SHOWN = 5  # chosen rows that are shown
 PART = 1024  # rows that a run is asked about at once
@@ -57,33 +48,28 @@ PART = 1024  # rows that a run is asked about at once
 
 def command(
     pool: Pool = None, labelled: Labelled = None, next_rows: Next = 100, out: Out = None, how: How = "mix",
-    run: RunFolder = None, model: Model = "minilm", seed: Seed = 0, text: TextColumn = None, label: Label = None,
-    header: Header = None, rows: Rows = 50_000, add: Add = None, history: History = False, simulate: Simulate = False,
-    start: Start = 100, rounds: Rounds = 10, test: Test = None, as_json: AsJson = False,
-    trust_remote_code: Trust = False, imports: Import = None,
+    run: RunFolder = None, model: Model = "minilm", seed: Seed = 0, text: Text = None, label: Label = None,
+    header: Header = None, rows: Rows = 50_000, add: Add = None, history: History = False, test: Test = None,
+    as_json: AsJson = False, trust_remote_code: Trust = False, imports: Import = None,
 ) -> None:  # fmt: skip
     import_files(imports)
-    refuse_nonsense(pool, labelled, add, history, simulate, test)
+    refuse_nonsense(pool, labelled, add, history, test)
     strategy = named(how)
 
     from ...desk.encoder import PooledEncoder
     from ...training.progress import listener
 
-    hears = listener()
-    desk = Labelling(labelled, text or None, label, header, rows, seed, PooledEncoder(model, trust_remote_code), hears)
     found: dict[str, Any] = {}
-    try:
-        if simulate:
-            found = desk.simulate(str(pool), strategy, start, next_rows, rounds, test)
+    with closing(listener()) as hears:
+        encoder = PooledEncoder(model, trust_remote_code)
+        desk = Labelling(labelled, text or None, label, header, rows, seed, encoder, hears)
         if add:
             found["added"] = desk.add(add)
         if history:
             found |= desk.history(test)
-        elif pool and not simulate:
+        elif pool:
             judge = RunJudge(run, trust_remote_code, hears) if run else None
             found |= desk.choose(pool, strategy, next_rows, judge, out or Path("to_label.csv"))
-    finally:
-        hears.close()
     if out and "curve" in found:
         from ...data.writing import write
 
@@ -91,21 +77,17 @@ def command(
     show(found, labelled, as_json)
 
 
-def refuse_nonsense(
-    pool: str | None, labelled: Path | None, add: str | None, history: bool, simulate: bool, test: str | None
-) -> None:
+def refuse_nonsense(pool: str | None, labelled: Path | None, add: str | None, history: bool, test: str | None) -> None:
     """Raises ConfigError where the options do not say what to do."""
     from ...errors import ConfigError
 
-    if simulate and (add or history or labelled):
-        raise ConfigError("goes with none of --labelled, --add and --history", where="--simulate", fix="give it alone")
-    if not pool and (simulate or not (add or history)):
+    if not (pool or add or history):
         fix = "name the file to choose from, or give --add or --history"
         raise ConfigError("no file is given", where="data label", fix=fix)
     if (add or history) and not labelled:
         raise ConfigError("is missing", where="--labelled", fix="name the file of labelled rows")
-    if test and not (history or simulate):
-        raise ConfigError("has no effect", where="--test", fix="give it with --history or --simulate")
+    if test and not history:
+        raise ConfigError("has no effect", where="--test", fix="give it with --history")
 
 
 def named(how: str) -> Acquisition:
@@ -186,17 +168,6 @@ class Labelling:
         )
         return {"measured_on": test or "the labelled rows, by folds", "curve": list(map(asdict, points))}
 
-    def simulate(
-        self, path: str, how: Acquisition, start: int, count: int, rounds: int, test: str | None
-    ) -> dict[str, Any]:
-        from ...desk import labelling_curve
-
-        full = self.open(path, header=self.header, limit=self.rows, has_labels=True).named
-        tested = self.open(test, like=full, has_labels=True).named if test else None
-        return labelling_curve.against_random(
-            full, tested, how, start, count, rounds, self.encoder, self.seed, self.hears.progress
-        )
-
 
 def refuse_loss(out: Path, known: Source | None) -> None:
     """Raises ConfigError where a file would be replaced that holds labels which are in no other."""
@@ -270,10 +241,8 @@ def switch_on(layer: Any, inputs: Any) -> None:
 
 
 def show(found: dict[str, Any], labelled: Path | None, as_json: bool) -> None:
-    from ...files import finite
-
     if as_json:
-        print(json.dumps(finite(found), ensure_ascii=False))
+        print_json(found)
         return
     if "added" in found:
         show_added(found["added"], labelled)
@@ -329,8 +298,5 @@ def show_curve(found: dict[str, Any]) -> None:
                       f"{accuracy - random:+.4f}")  # fmt: skip
     console().print(table)
     say(f"measured on {found['measured_on']}")
-    if "saves" in found:
-        say(found["saves"])
-        return
     said = "the random rows are drawn from the labelled ones, not from the pool: the true gain is larger"
     say(f"{said}; rows that were chosen because they are hard score lower than the pool")

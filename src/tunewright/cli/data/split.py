@@ -8,17 +8,15 @@ Example: tunewright data split inbox.csv --kind grouped --column customer --near
 
 from __future__ import annotations
 
-import json
 import shlex
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .. import Import, import_files
-from ..train import Delimiter, Header, Label, Names, TaskKind, TextColumn, configuration
+from ..options import READING, AsJson, Given, print_json, reads_data
 
-File = Annotated[str, typer.Argument(help="a data file (csv, tsv, jsonl, json, parquet, conll, also .gz) or a hub id")]
 Kind = Annotated[str, typer.Option(help="stratified, random, grouped, by_time or auto")]
 Validation = Annotated[float, typer.Option(min=0, max=1, help="share of the rows; 0: no such part")]
 Test = Annotated[float, typer.Option(min=0, max=1, help="share of the rows; 0: no such part")]
@@ -30,41 +28,33 @@ Seed = Annotated[int, typer.Option(min=0, help="the same seed draws the same row
 Drop = Annotated[bool, typer.Option("--drop-bad-rows", help="leave out rows without text or label, and count them")]
 Out = Annotated[Path | None, typer.Option(help="the folder; <file>-split or <file>-folds when left out")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the split in --out")]
-AsJson = Annotated[bool, typer.Option("--json", help="the manifest as one JSON object on standard output")]
 
 
+@reads_data(*READING, settings=False)
 def command(
-    file: File, kind: Kind = "stratified", validation: Validation = 0.1, test: Test = 0.1, folds: Folds = None,
-    repeats: Repeats = 1, column: Column = None, near_duplicates: Near = False, seed: Seed = 0, text: TextColumn = None,
-    label: Label = None, label_names: Names = None, label_delimiter: Delimiter = None, header: Header = None,
-    task: TaskKind = None, drop_bad_rows: Drop = False, out: Out = None, overwrite: Overwrite = False,
-    as_json: AsJson = False, imports: Import = None,
+    given: Given, kind: Kind = "stratified", validation: Validation = 0.1, test: Test = 0.1, folds: Folds = None,
+    repeats: Repeats = 1, column: Column = None, near_duplicates: Near = False, seed: Seed = 0,
+    drop_bad_rows: Drop = False, out: Out = None, overwrite: Overwrite = False, as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    import_files(imports)
     flags = {
-        "data.text": text or None, "data.label": label or None, "data.label_names": label_names,
-        "data.label_delimiter": label_delimiter, "data.header": header, "task.kind": task,
         "data.split.kind": kind, "data.split.column": column, "data.split.near_duplicates": near_duplicates or None,
         "data.split_seed": seed, "data.validation_share": validation, "data.test_share": test,
         "data.on_bad_row": "drop" if drop_bad_rows else None,
     }  # fmt: skip
-    (config,) = configuration(file, {path: value for path, value in flags.items() if value is not None}, [])
+    config = given.config(**flags)
 
     from ...desk.splitting import split_file
     from ...training.progress import listener
 
-    folder = out or Path(f"{Path(file).name.split('.')[0]}-{'folds' if folds else 'split'}")
-    hears = listener()
-    try:
+    folder = out or Path(f"{Path(given.source).name.split('.')[0]}-{'folds' if folds else 'split'}")
+    with closing(listener()) as hears:
         manifest = split_file(config, folder, folds=folds, repeats=repeats, overwrite=overwrite, listener=hears)
-    finally:
-        hears.close()
     show(manifest, folder, as_json)
 
 
 def show(manifest: dict[str, Any], folder: Path, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"path": str(folder), **manifest}, ensure_ascii=False))
+        print_json({"path": str(folder), **manifest})
         return
     from rich.markup import escape
     from rich.table import Table
