@@ -140,7 +140,6 @@ def test_the_summary_is_the_ledger(call):
     stretches = [stretch for row in rows for passage in row["passages"] for stretch in passage["stretches"]]
     assert lines["supervised tokens"] == str(sum(len(part["ids"]) for part in stretches if part["weight"]))
     assert lines["supervised share"].endswith("%")
-    assert "padding" not in lines  # rows are packed
     assert "labels of" not in out
 
 

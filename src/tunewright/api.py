@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from .advice.advise import Advice
 from .advice.advise import advise as run_advise
 from .checkup import check as run_check
-from .config import RunConfig, edits, read_mapping
+from .config import RunConfig, edits
 from .config import load as load_config
 from .contest.compare import Comparison
 from .contest.compare import compare as run_compare
@@ -18,6 +19,7 @@ from .contest.halving import seconds_of
 from .data import sources
 from .desk.checking import Checked
 from .evaluation import largest_distance, scalars
+from .files import read_mapping
 from .folds import CrossValidation
 from .folds import cross_validate as run_cross_validate
 from .intake import read_rows
@@ -28,9 +30,27 @@ from .preview.prepared import prepare
 from .run import RunResult
 from .run import train as run_train
 from .stages import expand, has_stages
+from .tasks.scores import scores_of
 from .training.progress import Listener, listener
 from .tuning.search import Search
 from .tuning.search import search as run_search
+
+
+def heard(progress: bool) -> closing[Listener]:
+    """Who is told of progress, until the end of a `with`."""
+    return closing(listener() if progress else Listener())
+
+
+def configured(config: Any, data: Any, overrides: Sequence[str], settings: dict[str, Any]) -> RunConfig:
+    """A validated configuration from what a caller in Python gives; a RunConfig stays as it is."""
+    if isinstance(config, RunConfig):
+        return config
+    raw: Any = {} if config is None else config
+    if not isinstance(raw, dict) and (data is not None or settings):
+        raw = read_mapping(raw)
+    if data is not None:
+        raw = {**raw, "data": {"train": data} if isinstance(data, str) else data}
+    return load_config({**raw, **settings} if isinstance(raw, dict) else raw, list(overrides))
 
 
 def train(
@@ -67,11 +87,8 @@ def train(
                     for run in runs]  # fmt: skip
             return each[-1]
     config = configured(config, data, overrides, settings)
-    hears = listener() if progress else Listener()
-    try:
+    with heard(progress) as hears:
         return run_train(config, resume=resume, overwrite=overwrite, allow_missing=allow_missing, listener=hears)
-    finally:
-        hears.close()
 
 
 def check(
@@ -90,13 +107,9 @@ def check(
     Raises:
         TunewrightError: the files can't be used. Severe findings do not raise: see Checked.severe.
     """
-    section = {"train": data} if isinstance(data, str) else data
-    config = load_config({"data": section, "model": model, **({"task": task} if task else {})})
-    hears = listener() if progress else Listener()
-    try:
+    config = configured(None, data, (), {"model": model, **({"task": task} if task else {})})
+    with heard(progress) as hears:
         return run_check(config, Path(out) if out else None, listener=hears, **options)[1]
-    finally:
-        hears.close()
 
 
 def advise(
@@ -113,13 +126,9 @@ def advise(
     Raises:
         TunewrightError: the data, the model or an option can't be used.
     """
-    section = {"train": data} if isinstance(data, str) else data
-    config = load_config({"data": section, "model": model, **({"task": task} if task else {})})
-    hears = listener() if progress else Listener()
-    try:
+    config = configured(None, data, (), {"model": model, **({"task": task} if task else {})})
+    with heard(progress) as hears:
         return run_advise(config, listener=hears, **options)
-    finally:
-        hears.close()
 
 
 def cross_validate(
@@ -140,23 +149,10 @@ def cross_validate(
     """
     if not isinstance(config, RunConfig):
         config = load_config(config, list(overrides))
-    hears = listener() if progress else Listener()
-    try:
+    with heard(progress) as hears:
         return run_cross_validate(
             config, folds, resume=resume, overwrite=overwrite, allow_missing=allow_missing, listener=hears
         )
-    finally:
-        hears.close()
-
-
-def configured(config: Any, data: Any, overrides: Sequence[str], settings: dict[str, Any]) -> RunConfig:
-    """A validated configuration from what a caller in Python gives; a RunConfig stays as it is."""
-    if isinstance(config, RunConfig):
-        return config
-    raw: Any = {} if config is None else config
-    if data is not None:
-        raw = {**raw, "data": {"train": data} if isinstance(data, str) else data}
-    return load_config({**raw, **settings} if isinstance(raw, dict) else raw, list(overrides))
 
 
 def compare(
@@ -177,12 +173,9 @@ def compare(
         TunewrightError: you can fix it; see errors.py. A run that fails is a failed contestant.
     """
     config = configured(config, data, overrides, settings)
-    hears = listener() if progress else Listener()
-    try:
+    with heard(progress) as hears:
         return run_compare(config, strategies, models=models, seeds=seeds, budget=budget, jobs=jobs, data=variants,
                            out=out, resume=resume, overwrite=overwrite, listener=hears)  # fmt: skip
-    finally:
-        hears.close()
 
 
 def plan(
@@ -225,12 +218,9 @@ def search(
         TunewrightError: you can fix it; see errors.py. Needs Optuna: pip install 'tunewright[search]'.
     """
     config = configured(config, data, overrides, settings)
-    hears = listener() if progress else Listener()
-    try:
+    with heard(progress) as hears:
         return run_search(config, space, trials=trials, budget=seconds_of(budget), seeds=seeds, resume=resume,
                           overwrite=overwrite, listener=hears)  # fmt: skip
-    finally:
-        hears.close()
 
 
 def load(run: str | Path, trust_remote_code: bool = False) -> Predictor:
@@ -261,11 +251,11 @@ def evaluate(
     split = read_rows(table, task, roles, task.labels if known.label_names else None)
     task.check(split.rows, split.source, roles)
     exact = predictor.outputs(split.rows)
-    scores: dict[str, Any] = task.score(exact, split.rows)
+    scores = scores_of(task, exact, split.rows)
     if precision == predictor.precision:
         return scores
     predictor.lower(precision)
     outputs = predictor.outputs(split.rows)
     gap = largest_distance(task, exact, outputs)
     lowered = {"precision": precision, "fp32": scalars(scores), "largest_difference": gap}
-    return {**task.score(outputs, split.rows), "lowered": lowered}
+    return {**scores_of(task, outputs, split.rows), "lowered": lowered}

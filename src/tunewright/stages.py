@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .artifact import BESIDE
 from .config import Edit, RunConfig, edited, load
 from .errors import ConfigError
 from .intake import take_in
@@ -61,10 +60,11 @@ def expand(raw: dict[str, Any], where: str = "", changes: Sequence[Edit] = ()) -
 
 def leaves(run: RunConfig, where: str) -> str:
     """The model that a stage leaves to the next one."""
-    kind = run.strategy.kind
-    if kind in BESIDE:
+    if not run.strategy.merges:
         fix = "take lora, or a strategy that trains the model's own weights"
         raise ConfigError(
-            f"{kind} leaves parts that cannot be merged into the model for the next stage", where=where, fix=fix
+            f"{run.strategy.kind} leaves parts that cannot be merged into the model for the next stage",
+            where=where,
+            fix=fix,
         )
     return str(run.out)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import tunewright as tw
-from tests.conftest import assert_same_weights
+from tests.conftest import assert_same_weights, settings, write_rows
 from tunewright.config import load
 from tunewright.contest import compare as story
 from tunewright.errors import ConfigError, DivergedError, Interrupted, RunDirectoryError
@@ -34,11 +34,7 @@ def order(monkeypatch) -> list[str]:
     """The runs in which something was computed, in their order."""
     began, train = [], story.train
 
-    def heard(config, **more):
-        began.append(Path(config.out).parent.name + config.out[-1])
-        return train(config, **more)
-
-    monkeypatch.setattr(story, "train", heard)
+    monkeypatch.setattr(story, "train", lambda config, **more: began.append(place_of(config)) or train(config, **more))
     return began
 
 
@@ -49,8 +45,8 @@ def losses(run: Path) -> list:
 def test_a_contestant_is_the_run_that_train_makes(raw, tmp_path):  # C2
     """Bitwise, whatever ran before it in the same process: no seed, hook or shared rows may leak."""
     raw["training"]["dropout"] = 0.3
-    done = compare(raw, "feature_extraction,lora,full.training.dropout=0.1,bitfit", seeds=2)
-    for name, seed in (("full.training.dropout=0.1", 0), ("bitfit", 1), ("lora", 1)):
+    done = compare(raw, "feature_extraction,lora,full.training.dropout=0.1", seeds=2)
+    for name, seed in (("full.training.dropout=0.1", 0), ("lora", 1)):
         run, other = done.path / name / f"seed-{seed}", tmp_path / name
         alone = tw.train(run / "run.yaml", overrides=[f"out={other}"], progress=False)
         assert_same_weights(run, other)
@@ -60,9 +56,42 @@ def test_a_contestant_is_the_run_that_train_makes(raw, tmp_path):  # C2
             assert metrics[key] == alone.metrics[key]
 
 
-def test_floors_then_the_first_seed_cheap_ones_first_then_the_next(raw, order):
-    done = compare(raw, "full,feature_extraction,bitfit", seeds=2)
-    assert order == ["feature_extraction0", "full0", "bitfit0", "full1", "bitfit1"]
+@pytest.fixture(scope="module")
+def finished(tiny, tmp_path_factory):
+    """A comparison; the runs in which something was computed, in their order; how often what they share was made."""
+    place = tmp_path_factory.mktemp("contest")
+    raw = settings(tiny, write_rows(place / "inbox.csv"), place / "contest")
+    raw["data"] = {"train": raw["data"]["train"], "check_seconds": 20}
+    began, counted = [], dict.fromkeys(("take_in", "look", "encode"), 0)
+    with pytest.MonkeyPatch.context() as patch:
+
+        def counting(place: str, name: str):
+            real = getattr(sys.modules[place], name)
+
+            def call(*arguments, **named):
+                counted[name] += 1
+                return real(*arguments, **named)
+
+            patch.setattr(sys.modules[place], name, call)
+
+        counting("tunewright.run", "take_in")
+        counting("tunewright.contest.compare", "take_in")
+        counting("tunewright.desk.before_training", "look")
+        counting("tunewright.tasks.encoding", "encode")
+        real = story.train
+        patch.setattr(story, "train", lambda config, **more: began.append(place_of(config)) or real(config, **more))
+        patch.setenv("TUNEWRIGHT_CACHE", str(place / "cache"))
+        done = compare(raw, "full,feature_extraction,bitfit", seeds=2)
+    return done, began, counted
+
+
+def place_of(config) -> str:
+    return Path(config.out).parent.name + config.out[-1]
+
+
+def test_floors_then_the_first_seed_cheap_ones_first_then_the_next(finished):
+    done, began, _ = finished
+    assert began == ["feature_extraction0", "full0", "bitfit0", "full1", "bitfit1"]
     found = by_name(done)
     assert {"majority", "tfidf"} < set(found)
     assert {name: len(item["runs"]) for name, item in found.items()} == {
@@ -70,46 +99,29 @@ def test_floors_then_the_first_seed_cheap_ones_first_then_the_next(raw, order):
     assert done.comparison["complete"]
 
 
-def test_what_is_recorded_of_a_contestant(raw):
-    done = compare(raw, "lora")
+def test_what_is_recorded_of_a_contestant(finished):
+    done = finished[0]
     assert done.comparison == read_json(done.path / "comparison.json")
     assert done.comparison["rows"] == done.comparison["data"]["rows"]["test"]
-    item = by_name(done)["lora"]
-    metrics = read_json(done.path / "lora" / "seed-0" / "metrics.json")
+    item = by_name(done)["feature_extraction"]
+    metrics = read_json(done.path / "feature_extraction" / "seed-0" / "metrics.json")
     (run,) = item["runs"]
     assert run["scores"]["accuracy"] == metrics["test"]["accuracy"]
     assert run["status"] == "finished"
     assert run["steps"] == run["planned_steps"] == metrics["steps"]
     assert item["fit_seconds"] == metrics["fit_seconds"]
     assert item["trainable_parameters"] == metrics["trainable_parameters"]
-    weights = (done.path / "lora" / "seed-0" / "model").glob("*.safetensors")
-    assert item["artefact_bytes"] == sum(path.stat().st_size for path in weights)
+    assert item["artefact_bytes"] >= sum(
+        path.stat().st_size for path in (done.path / "feature_extraction/seed-0/model").glob("*.safetensors")
+    )
     assert min(item["milliseconds_per_row"].values()) > 0
 
 
-def test_rows_tokens_and_findings_are_computed_once(raw, monkeypatch):
-    raw["data"]["check_seconds"] = 20
-    counted = {"take_in": 0, "look": 0, "encode": 0}
-
-    def counting(place: str, name: str):
-        module = sys.modules[place]
-        real = getattr(module, name)
-
-        def counted_call(*arguments, **named):
-            counted[name] += 1
-            return real(*arguments, **named)
-
-        monkeypatch.setattr(module, name, counted_call)
-
-    counting("tunewright.run", "take_in")
-    counting("tunewright.contest.compare", "take_in")
-    counting("tunewright.desk.before_training", "look")
-    counting("tunewright.tasks.encoding", "encode")
-    done = compare(raw, "full,bitfit", seeds=2)
-    assert counted == {"take_in": 1, "look": 1, "encode": 3}
-    assert read_json(done.path / "full" / "seed-0" / "checks.json") == read_json(
-        done.path / "bitfit" / "seed-1" / "checks.json"
-    )
+def test_rows_tokens_and_findings_are_computed_once(finished):
+    done, _, counted = finished
+    assert counted == {"take_in": 1, "look": 1, "encode": 2 * 3}  # of three splits; feature_extraction pools otherwise
+    first, last = (read_json(done.path / name / "checks.json") for name in ("full/seed-0", "bitfit/seed-1"))
+    assert first == last
 
 
 def test_a_failing_contestant_does_not_stop_the_others(raw, monkeypatch):
@@ -150,14 +162,14 @@ def test_a_killed_comparison_goes_on_from_the_interrupted_runs_checkpoint(raw, t
         "def save(self, *more):\n    saved.append(real(self, *more))\n"
         "    if 'full' in str(self.folder): os.kill(os.getpid(), signal.SIGKILL)\n"
         "checkpoint.Checkpoints.save = save\n"
-        "tw.compare(json.loads(sys.argv[1]), strategies='lora,full,bitfit', seeds=1, progress=False)\n"
+        "tw.compare(json.loads(sys.argv[1]), strategies='lora,full', seeds=1, progress=False)\n"
     )
     ended = subprocess.run([sys.executable, "-c", code, json.dumps(raw)], cwd=Path(__file__).parents[2], check=False)
     assert ended.returncode == -signal.SIGKILL
     with pytest.raises(RunDirectoryError, match="has a comparison; continue it with --resume"):
-        compare(raw, "lora,full,bitfit")
-    done = compare(raw, "lora,full,bitfit", resume=True)
-    assert order == ["full0", "bitfit0"]
+        compare(raw, "lora,full")
+    done = compare(raw, "lora,full", resume=True)
+    assert order == ["full0"]
     assert done.comparison["complete"]
     steps = [json.loads(line)["step"] for line in (done.path / "full/seed-0/history.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)
@@ -247,7 +259,7 @@ def clock(monkeypatch):
 LINE = "full,bitfit,lora,full.training.learning_rate=1e-6"
 
 
-def test_a_short_budget_halves_the_contestants_and_keeps_the_best(raw, clock, tmp_path):
+def test_a_short_budget_halves_the_contestants_and_a_resume_repeats_it(raw, clock, order, tmp_path):
     raw["training"]["epochs"] = 4  # of 5 steps; one more question in each
     done = compare(raw, LINE, budget=45)
     found = by_name(done)
@@ -265,17 +277,12 @@ def test_a_short_budget_halves_the_contestants_and_keeps_the_best(raw, clock, tm
     run = done.path / best / "seed-0"  # paused twice, and the same as if it never had been
     tw.train(run / "run.yaml", overrides=[f"out={tmp_path / 'alone'}"], progress=False)
     assert_same_weights(run, tmp_path / "alone")
-
-
-def test_a_resume_repeats_the_decisions_and_another_budget_forgets_them(raw, clock, order):
-    raw["training"]["epochs"] = 4
-    first = compare(raw, LINE, budget=45)
     order.clear()
     again = compare(raw, LINE, budget=45, resume=True)
     assert order == []
-    assert again.comparison["decisions"] == first.comparison["decisions"]
-    assert again.comparison["seconds"] == first.comparison["seconds"]
-    all_of_them = compare(raw, LINE, budget="1h", resume=True)
+    for name in ("decisions", "seconds"):
+        assert again.comparison[name] == done.comparison[name]
+    all_of_them = compare(raw, LINE, budget="1h", resume=True)  # another budget forgets the decisions
     assert all(item["runs"][0]["status"] == "finished" for item in all_of_them.comparison["contestants"])
 
 

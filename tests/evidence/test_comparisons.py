@@ -18,7 +18,7 @@ EQUAL = {"what": "equal", "contestants": 4, "seeds": 3, "rows": 200, "accuracy":
 def judge(rights, floors=(), **costs):
     """(seeds, rows) of right or wrong by name."""
     scorers = {name: [by_mean({"accuracy": one}) for one in each] for name, each in rights.items()}
-    return judged(scorers, "accuracy", True, costs, 0, floors)
+    return judged(scorers, "accuracy", True, costs, 0, floors=floors)
 
 
 def first(right: int, rows: int = 400) -> np.ndarray:

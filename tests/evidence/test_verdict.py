@@ -70,13 +70,13 @@ def test_a_floor_that_is_as_good_is_a_reason_not_to_fine_tune():
 def test_who_was_stopped_is_scored_and_named_but_cannot_win():
     runs = {"full": [lines(380)], "lora": [lines(379)], "ia3": [lines(378)]}
     found, verdict = said(runs, {"full": 9.0, "lora": 5.0, "ia3": 1.0},
-                          unfinished={"ia3": "stopped at half its steps", "qlora": "needs a GPU"})  # fmt: skip
+                          stopped={"ia3": "stopped at half its steps", "qlora": "needs a GPU"})  # fmt: skip
     assert verdict["winner"] == "lora"
     assert "ia3" not in verdict["equals"]
     assert found["ia3"]["score"]["value"] == 378 / 400
     assert "ia3 can't win: stopped at half its steps." in verdict["advice"]
     assert "qlora can't win: needs a GPU." in verdict["advice"]
-    assert said({"ia3": [lines(3)]}, unfinished={"ia3": "stopped"})[1]["winner"] == "ia3"
+    assert said({"ia3": [lines(3)]}, stopped={"ia3": "stopped"})[1]["winner"] == "ia3"
 
 
 def test_identical_predictions_differ_by_nothing():
@@ -148,6 +148,6 @@ def test_different_rows_are_no_comparison():
 def test_too_few_rows_are_no_reason_not_to_fine_tune():
     runs = {"full": np.arange(30) < 24, "floor": np.arange(30) >= 10}
     scorers = {name: [by_mean({"accuracy": one})] for name, one in runs.items()}
-    _, verdict = judged(scorers, "accuracy", True, {"full": 9.0, "floor": 1.0}, 0, ["floor"])
+    _, verdict = judged(scorers, "accuracy", True, {"full": 9.0, "floor": 1.0}, 0, floors=["floor"])
     assert verdict["winner"] == "floor"
     assert verdict["advice"][0].startswith("Whether fine-tuning pays is not known: floor is not detectably worse")

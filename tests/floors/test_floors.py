@@ -179,7 +179,6 @@ def test_a_finished_floor_is_not_overwritten_unasked(floor_run):
     config = load({"data": {"train": str(run.path.parents[1] / "question_answering.jsonl")}, "out": str(run.path)})
     with pytest.raises(RunDirectoryError, match="has a finished run"):
         train_floor(config, floor("majority"))
-    assert train_floor(config, floor("majority"), resume=True).metrics == run.metrics
 
 
 # --- a comparison is served by the run that its verdict names -------------------------------------------------------

@@ -19,7 +19,7 @@ from tunewright.config import load
 from tunewright.errors import ConfigError
 from tunewright.planner import memory, process
 from tunewright.planner.memory import CUDA_CONTEXT, Memory, predict_memory
-from tunewright.planner.probe import Probe, corrected, probe, smaller
+from tunewright.planner.probe import Probe, corrected, probe
 from tunewright.planner.shape import Shape
 
 CLASSES = {"kind": "sequence_classification", "labels": ["a", "b", "c"]}
@@ -102,14 +102,14 @@ def test_a_gpu_has_its_context_in_place_of_the_process(config_alone: Path) -> No
     assert not found.measured
 
 
-@pytest.mark.parametrize("strategy", ["full", "lora", "qlora"])
-@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize(("strategy", "checkpointing"), [("full", False), ("qlora", True)])
 def test_a_deep_model_is_told_by_a_few_of_its_blocks(strategy, checkpointing, tmp_path, monkeypatch) -> None:
     model = make_language_model(tmp_path / "deep", "llama")
     config = json.loads((model / "config.json").read_text())
-    (model / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 10}))
+    (model / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 6}))
     shape = Shape(4, 24, answer=12, pack_tokens=96, evaluation_length=24, gradient_checkpointing=checkpointing)
     task = {"kind": "causal_lm", "score_answers": 50}
+    monkeypatch.setattr(memory, "DEEP", 5)
     monkeypatch.setattr(decoding, "CACHE_BYTES", 2**16)  # so that it says how many are written at a time
     found = predicted(model, strategy, task, shape)
     monkeypatch.setattr(memory, "DEEP", 99)
@@ -152,7 +152,7 @@ def test_every_language_model_is_known_from_its_configuration(kind: str, task: s
     assert min(found.weights, found.gradients, found.activations, found.logits, found.evaluation) > 0
 
 
-@pytest.mark.parametrize(("strategy", "precision"), [("full", "fp32"), ("lora", "bf16"), ("freeze", "fp32")])
+@pytest.mark.parametrize(("strategy", "precision"), [("full", "fp32"), ("lora", "bf16")])
 def test_what_is_traced_is_what_real_tensors_take(strategy: str, precision: str, tmp_path: Path) -> None:
     from functools import partial
 
@@ -188,22 +188,13 @@ def test_a_prediction_is_corrected_half_the_way_to_what_was_measured(config_alon
     found = corrected(memory, Probe(SHAPE, grown, 0.1, SHAPE.tokens))
     assert found.measured
     assert found.peak == pytest.approx((memory.peak + memory.process + grown) / 2, abs=2)
-    larger = predicted(config_alone, shape=replace(SHAPE, micro_batch_size=64))
-    scaled = corrected(larger, Probe(SHAPE, grown, 0.1, SHAPE.tokens), like=memory)
-    assert scaled.peak - scaled.process == pytest.approx(1.1 * (larger.peak - larger.process), abs=2)
-
-
-def test_a_smaller_probe_has_at_least_one_row() -> None:
-    assert smaller(Shape(8, 128), 0.5).micro_batch_size == 4
-    assert smaller(Shape(8, 128), 0.01).micro_batch_size == 1
-    assert smaller(Shape(8, 128, pack_tokens=1024), 0.01).pack_tokens == 128
 
 
 def test_a_real_run_takes_about_what_was_predicted_and_a_probe_sees_it(tmp_path: Path) -> None:
     settings = {
         "model": "minilm", "task": {"kind": "sequence_classification"}, "out": str(tmp_path / "run"),
         "data": {"train": write_rows(tmp_path / "rows.csv", 36), "check_seconds": 0, "max_length": 16},
-        "training": {"epochs": 1, "batch_size": 16, "precision": "fp32"},
+        "training": {"max_steps": 2, "batch_size": 16, "precision": "fp32"},
     }  # fmt: skip
     with contextlib.chdir(tmp_path):
         done = subprocess.run(

@@ -122,7 +122,7 @@ def test_a_shorter_length_says_how_many_rows_it_cuts(tiny, tmp_path):
     data.write_text(data.read_text("utf-8") + f"{'red box ' * 25},app\n", encoding="utf-8")
     raw = {"model": tiny, "training": {"precision": "fp32"}}
     raw["data"] = {"train": str(data), "check_seconds": 0, "validation_share": 0, "test_share": 0}
-    plan = planned(raw)
+    plan = planned(raw, kinds=("prompt_tuning",))
     lengths = prepare(load(raw)).encoded["train"].lengths
     shorter = [item for item in plan.candidates if item.cut]
     assert shorter
@@ -131,6 +131,8 @@ def test_a_shorter_length_says_how_many_rows_it_cuts(tiny, tmp_path):
         assert f"{item.cut} rows are cut" in item.why
         assert f"data.max_length={item.shape.length}" in item.settings
     assert not plan.configured.cut
+    virtual = [item for item in shorter if item.strategy == "prompt_tuning"]
+    assert max(item.shape.length for item in virtual) == 64 - 20  # the model's positions without the virtual tokens
 
 
 def test_the_largest_micro_batch_is_that_of_the_rows(small):

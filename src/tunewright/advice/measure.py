@@ -16,8 +16,8 @@ from .. import artifact, models, resolve
 from ..component import members
 from ..config import RunConfig
 from ..data import probe
-from ..data.checks import duplicates, enough_data, length
-from ..data.checks.base import Notebook
+from ..data.checks import alike, enough_data, length
+from ..data.checks.base import Notebook, texts_of
 from ..data.checks.label_noise import LabelNoise
 from ..data.desk import Desk, TimeIsUp
 from ..desk.encoder import PooledEncoder
@@ -144,7 +144,7 @@ def open_subject(config: RunConfig, machine: Machine, seconds: float, listener: 
         notes.append(f"no tokens: {error}")
     wanted = resolved.data.max_length if resolved else config.data.max_length
     limit = task.max_length(source) if wanted == "auto" else int(wanted)
-    desk = open_run(intake, task, tokenizer, limit, config.data.split_seed, seconds, listener.progress)
+    desk = open_run(config, intake, task, tokenizer, limit, seconds, listener.progress)
     desk.sample_size = min(desk.sample_size, SAMPLE)
     subject = Subject(config, intake, task, source, tokenizer, template, desk, machine, notes, resolved, encoded)
     if subject.kind == "encoder" and subject.has_weights and subject.parameters <= ASKED:
@@ -207,7 +207,7 @@ def of_tokens(subject: Subject) -> dict[str, Any]:
         raise Unmeasured("there is no tokenizer")
     rows = sampled(subject, TEXTS)
     lengths, limit = np.array(length.batch_lengths(rows, subject.tokenizer)), int(subject.desk.max_length or 0)
-    words = [word for row in rows for text in length.texts_of(row) for word in re.findall(r"\w+", text)]
+    words = [word for row in rows for text in texts_of(row) for word in re.findall(r"\w+", text)]
     ids = subject.tokenizer(words, add_special_tokens=False, verbose=False)["input_ids"] if words else []
     num_tokens, unknown = sum(map(len, ids)), subject.tokenizer.unk_token_id
     return {
@@ -223,7 +223,7 @@ def sampled(subject: Subject, most: int) -> list[Row]:
 
 
 def of_duplicates(subject: Subject) -> dict[str, Any]:
-    prints = duplicates.prints(subject.desk, subject.desk.train)
+    prints = alike.prints(subject.desk, subject.desk.train)
     asked = np.stack([prints.normalised, prints.label], axis=1)
     return {"duplicates": 1 - len(np.unique(asked, axis=0)) / len(asked)}
 

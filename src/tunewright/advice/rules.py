@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..config import parse_yaml
 from ..errors import ConfigError
+from ..files import parse_yaml
 from .facts import FACTS, altered, complete
 
 FINE_TUNE = ("yes", "few_shot", "prompting", "retrieval", "linear_model")

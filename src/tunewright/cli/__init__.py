@@ -5,17 +5,17 @@ from __future__ import annotations
 import errno
 import functools
 import importlib
+import io
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from ..errors import ConfigError, Interrupted, TunewrightError
+from ..errors import Interrupted, TunewrightError
 from ..startup import hurry
 
 USAGE: Any = typer.BadParameter.__mro__[2]  # ClickException: newer typers bring a click of their own
@@ -23,11 +23,7 @@ VERBS = (
     "train", "compare", "search", "evaluate", "predict", "chat", "show", "inspect", "plan", "advise", "preview",
     "schema",
 )  # fmt: skip
-OUR_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-
-Import = Annotated[list[Path] | None, typer.Option("--import", help="a .py file with tasks or strategies of your own")]
-
-Precision = Annotated[str, typer.Option(help="of the answers: fp32, as evaluated; bf16 or int8 are faster")]
+OUR_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG)
 
 app = typer.Typer(
     help="Fine-tune a Hugging Face transformer: data file in, trained, evaluated and documented model out.",
@@ -67,9 +63,17 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 def main() -> None:
     """Runs the command line and exits: 0 done, 2 you can fix it, 1 our fault, 128+n stopped by signal n."""
     hurry()
+    speak_utf8()
     signal.signal(signal.SIGTERM, terminate)
     add_verbs()
     sys.exit(run())
+
+
+def speak_utf8() -> None:
+    """Files and pipes get UTF-8, whatever the locale; a terminal of another encoding gets what it can show."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
 
 
 def terminate(number: int, frame: object) -> None:
@@ -113,26 +117,3 @@ def farewell(error: Interrupted) -> int:
 def defect() -> int:
     traceback.print_exc()
     return complain("this is a defect of Tunewright; please report it with the lines above", 1)
-
-
-def import_files(files: list[Path] | None) -> None:
-    """Runs the user's own modules, whose tasks and strategies are then members like ours.
-
-    Raises:
-        ConfigError: one is no Python file, or fails: that is its author's to mend, not a defect of ours.
-    """
-    import importlib.util
-
-    for file in files or []:
-        name = f"tunewright_import_{file.stem}"  # a file called json.py must not stand in for json
-        spec = importlib.util.spec_from_file_location(name, file)
-        if spec is None or spec.loader is None or not file.is_file():
-            raise ConfigError("is no Python file", where=f"--import {file}", fix="give the path of a .py file")
-        module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            line = next((frame.lineno for frame in traceback.extract_tb(error.__traceback__)[::-1]
-                         if frame.filename == str(file)), getattr(error, "lineno", None))  # fmt: skip
-            what = f"cannot be imported: {type(error).__name__}: {error}"
-            raise ConfigError(what, where=f"--import {file}, line {line}", fix="mend the file") from error

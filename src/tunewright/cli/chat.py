@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import Import, import_files
+from .options import Import, Trust, import_files
 
 if TYPE_CHECKING:
     from ..chat import Chat
@@ -22,7 +22,6 @@ System = Annotated[str | None, typer.Option(help="what the model is told before 
 MaxNewTokens = Annotated[int | None, typer.Option(min=1, help="tokens an answer may have (task.max_new_tokens)")]
 Temperature = Annotated[float | None, typer.Option(min=0, help="of sampling; 0: the likeliest token each time")]
 TextOption = Annotated[list[str] | None, typer.Option("--text", help="a turn; several are one dialogue; then it ends")]
-Trust = Annotated[bool, typer.Option("--trust-remote-code", help="run Python code that comes with the model")]
 
 PROMPT = "> "
 

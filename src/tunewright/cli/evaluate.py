@@ -5,18 +5,13 @@ Example: tunewright evaluate runs/inbox other.csv
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
-from . import Import, Precision, import_files
+from .options import AsJson, Header, Import, Precision, Run, Trust, import_files, print_json
 
-Run = Annotated[str, typer.Argument(help="the directory of a run")]
 File = Annotated[str, typer.Argument(help="a labelled data file of the same form as the training data")]
-Header = Annotated[bool | None, typer.Option("--header/--no-header", help="whether the file names its columns")]
-AsJson = Annotated[bool, typer.Option("--json", help="all scores as one JSON object")]
-Trust = Annotated[bool, typer.Option("--trust-remote-code", help="run Python code that comes with the model")]
 
 
 def command(
@@ -25,12 +20,11 @@ def command(
 ) -> None:  # fmt: skip
     import_files(imports)
     from ..api import evaluate, load
-    from ..files import finite
     from . import tables
 
     found = evaluate(load(run, trust_remote_code), file, header, precision)
     if as_json:
-        print(json.dumps(finite(found), ensure_ascii=False))
+        print_json(found)
     elif "lowered" in found:
         tables.scores({f"{file}, fp32": found["lowered"]["fp32"], f"{file}, {precision}": found})
         print(f"largest difference of a logit: {found['lowered']['largest_difference']:.2g}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ConfigError
-from . import Import, import_files
+from .options import Import, Trust, import_files
 
 if TYPE_CHECKING:
     from ..footprint import Anatomy, Footprint, Refusal
@@ -26,7 +26,6 @@ Kinds = Annotated[list[str] | None, typer.Option("--strategy", help="strategy.ki
 TaskKind = Annotated[str, typer.Option("--task", help="task.kind, which decides on the head")]
 Labels = Annotated[int | None, typer.Option(min=1, help="how many labels the task has (2); for tokens: entity types")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output; memory in bytes")]
-Trust = Annotated[bool, typer.Option("--trust-remote-code", help="run Python code that comes with the model")]
 
 COLUMNS = ("trains in encoder", "of", "share", "in head", "weights", "gradients", "optimizer", "sum")
 NOTE = """\

@@ -7,61 +7,35 @@ Example: tunewright plan recipe.yaml --gpu 1x24GB training.batch_size=32
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import Import, import_files
-from .train import (
-    Label,
-    Model,
-    Settings,
-    Source,
-    StrategyKind,
-    TaskKind,
-    TestFile,
-    TextColumn,
-    Trust,
-    Validation,
-    configuration,
-)
+from .options import HELD_OUT, READING, AsJson, Given, Gpu, Memory, print_json, reads_data
 
 if TYPE_CHECKING:
     from ..planner.plan import Plan
     from ..planner.table import Candidate
 
 Strategies = Annotated[str | None, typer.Option(help="others to look at: full,lora,freeze; all when left out")]
-Memory = Annotated[str | None, typer.Option(help="main memory of the machine that will train: 16GB; this one's free")]
-Gpu = Annotated[str | None, typer.Option(help="its GPUs: 1x24GB, 4x80GB, 4xA100; this machine's when left out")]
 Probe = Annotated[bool, typer.Option("--probe", help="take a few real steps here, and correct the numbers by them")]
-AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output; bytes and seconds")]
 SHOWN = 24  # ways in the table; --json has all
 
 
+@reads_data(*HELD_OUT, *READING, "strategy", "model", "trust_remote_code")
 def command(
-    source: Source, settings: Settings = None, test: TestFile = None, validation: Validation = None,
-    text: TextColumn = None, label: Label = None, strategy: StrategyKind = None, model: Model = None,
-    task: TaskKind = None, strategies: Strategies = None, memory: Memory = None, gpu: Gpu = None, probe: Probe = False,
-    as_json: AsJson = False, trust_remote_code: Trust = False, imports: Import = None,
+    given: Given, strategies: Strategies = None, memory: Memory = None, gpu: Gpu = None, probe: Probe = False,
+    as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    import_files(imports)
-    flags = {
-        "data.test": test, "data.validation": validation, "data.text": text or None, "data.label": label or None,
-        "strategy.kind": strategy, "model": model, "task.kind": task, "trust_remote_code": trust_remote_code or None,
-    }  # fmt: skip
-    flags = {path: value for path, value in flags.items() if value is not None}
-    config = configuration(source, flags, settings or [])[0]
+    config = given.stages()[0]
 
     from ..api import plan
 
     found = plan(config, strategies=strategies or (), memory=memory, gpu=gpu, probe=probe)
     if as_json:
-        from ..files import finite
-
-        print(json.dumps(finite(found.to_json()), ensure_ascii=False))
-        return
-    show(found)
+        print_json(found.to_json())
+    else:
+        show(found)
 
 
 def show(plan: Plan) -> None:

@@ -1,12 +1,15 @@
 """Answer texts with a run's model: from --text, a file, or standard input (a text a line).
 
 Example: tunewright predict runs/inbox --text "where is my parcel?"
-tunewright predict runs/inbox big.csv --out answers.jsonl --precision bf16
+
+Example: tunewright predict runs/inbox big.csv --out answers.jsonl --precision bf16
 """
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -15,9 +18,8 @@ from typing import Annotated, Any
 
 import typer
 
-from . import Import, Precision, import_files
+from .options import Header, Import, Precision, Run, Trust, import_files
 
-Run = Annotated[str, typer.Argument(help="the directory of a run")]
 File = Annotated[
     str | None, typer.Argument(help="a data file, or a .txt with a text a line; standard input when left out")
 ]
@@ -25,8 +27,6 @@ TextOption = Annotated[list[str] | None, typer.Option("--text", help="a text to 
 Context = Annotated[str | None, typer.Option(help="of a question given with --text: what it is asked about")]
 Out = Annotated[str | None, typer.Option(help="a file for the answers, with a progress bar; .jsonl means --json")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object a line")]
-Header = Annotated[bool | None, typer.Option("--header/--no-header", help="whether the file names its columns")]
-Trust = Annotated[bool, typer.Option("--trust-remote-code", help="run Python code that comes with the model")]
 
 PART = 4096  # rows answered together, sorted by length: so many hardly pad, and answers come while others are read
 WRITTEN_PART = 64  # of tasks that write: an answer takes a second where a label takes a millisecond
@@ -47,7 +47,8 @@ def command(
     task, columns = predictor.artifact.task, predictor.artifact.columns
     rows: Iterable[Any]
     if text:
-        rows = [task.ask(number, item if context is None else (item, context)) for number, item in enumerate(text, 1)]
+        asked = [item if context is None else (item, typed(context)) for item in map(typed, text)]
+        rows = [task.ask(number, item) for number, item in enumerate(asked, 1)]
         total = len(rows)
     else:
         rows, total = read(file, task, columns, header)
@@ -90,6 +91,14 @@ def batched(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield part
 
 
+def typed(text: str) -> str:
+    """A text of the command line, which Python may have read by a locale that is not UTF-8."""
+    try:
+        return os.fsencode(text).decode()
+    except UnicodeError:
+        return text.encode(errors="replace").decode()
+
+
 class Sink:
     """Where lines go: standard output, or a file that holds whole lines whenever the process is killed."""
 
@@ -101,7 +110,18 @@ class Sink:
         if self.file is None:
             print(text, end="", flush=True)
         else:
-            self.file.write(text.encode())
+            put(self.file, text.encode())
+
+
+def put(file: io.FileIO, content: bytes) -> None:
+    """Writes all of it, or raises OSError and leaves none: a nearly full disk takes the beginning."""
+    start, left = file.tell(), memoryview(content)
+    try:
+        while left:
+            left = left[file.write(left) or 0 :]
+    except OSError:
+        file.truncate(start)
+        raise
 
 
 def writes(task: Any) -> bool:
@@ -153,7 +173,6 @@ def read_row(table: Any, index: int, task: Any, roles: Any) -> Any:
     Raises:
         DataError: there is nothing that an answer could be written to.
     """
-    from ..data.columns import as_text
     from ..errors import DataError
 
     row = task.read(table, index, roles, None, labelled=False)
@@ -162,7 +181,7 @@ def read_row(table: Any, index: int, task: Any, roles: Any) -> Any:
     if writes(task):
         raise DataError(row, where=table.where(index), fix="fill it, or take the row out")
     cells = (table.rows[index][name] for name in roles.text)
-    return task.ask(table.numbers[index], tuple("" if cell is None else as_text(cell) for cell in cells))
+    return task.ask(table.numbers[index], tuple("" if cell is None else str(cell) for cell in cells))
 
 
 def standard_input() -> Iterator[str]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 
-from . import Import, import_files
+from .options import Import, import_files
 
 
 def command(imports: Import = None) -> None:
     import_files(imports)
-    from ..schema import schema
+    from ..config import schema
 
     print(json.dumps(schema(), indent=2))

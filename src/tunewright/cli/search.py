@@ -1,74 +1,35 @@
 """Try settings under a budget (Optuna), the default first; then tell whether the best beats the default beyond noise.
 
-Example: tunewright search inbox.csv --strategy lora --space learning_rate=1e-4:1e-2,strategy.r=4|8|16 --budget 20m
+Example: tunewright search inbox.csv --strategy lora --space "learning_rate=1e-4:1e-2,strategy.r=4|8|16" --budget 20m
 """
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
 
-from . import Import, import_files
-from .train import (
-    AsJson,
-    Delimiter,
-    Header,
-    Label,
-    Model,
-    Names,
-    Settings,
-    Source,
-    StrategyKind,
-    TaskKind,
-    TestFile,
-    TextColumn,
-    Trust,
-    Validation,
-    configuration,
-)  # fmt: skip
+from .options import HELD_OUT, READING, AsJson, Budget, Given, Overwrite, Resume, print_json, reads_data
 
 Space = Annotated[str, typer.Option(help="learning_rate=1e-5:1e-3,strategy.r=4|8|16; around the defaults if left out")]
 Trials = Annotated[int, typer.Option(min=1, help="at most, the default included")]
-Budget = Annotated[str | None, typer.Option(help="time for trials and comparison together: 90s, 20m, 1h")]
 Seeds = Annotated[int, typer.Option(min=1, help="runs of the best and of the default each, whose scores are compared")]
-Out = Annotated[str | None, typer.Option(help="the search's directory; runs/<data>-search when left out")]
-Resume = Annotated[bool, typer.Option("--resume", help="go on with the search in --out")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the search in --out")]
 
 
+@reads_data(*HELD_OUT, *READING, "strategy", "model", "out", "trust_remote_code")
 def command(
-    source: Source, settings: Settings = None, space: Space = "", trials: Trials = 20, budget: Budget = None,
-    seeds: Seeds = 3, test: TestFile = None, validation: Validation = None, text: TextColumn = None,
-    label: Label = None, label_names: Names = None, label_delimiter: Delimiter = None, header: Header = None,
-    strategy: StrategyKind = None, model: Model = None, task: TaskKind = None, out: Out = None,
-    resume: Resume = False, overwrite: Overwrite = False, as_json: AsJson = False, trust_remote_code: Trust = False,
-    imports: Import = None,
+    given: Given, space: Space = "", trials: Trials = 20, budget: Budget = None, seeds: Seeds = 3,
+    resume: Resume = False, overwrite: Overwrite = False, as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    import_files(imports)
-    flags = {
-        "data.test": test, "data.validation": validation, "data.text": text or None, "data.label": label or None,
-        "data.label_names": label_names, "data.label_delimiter": label_delimiter, "data.header": header,
-        "strategy.kind": strategy, "model": model, "task.kind": task, "out": out,
-        "trust_remote_code": trust_remote_code or None,
-    }  # fmt: skip
-    stages = configuration(source, {path: value for path, value in flags.items() if value is not None}, settings or [])
+    config = given.config()
 
     from ..api import search
-    from ..errors import ConfigError
 
-    if len(stages) > 1:
-        raise ConfigError("does not go with stages", where="search", fix="search one stage at a time")
-    found = search(
-        stages[0], space=space, trials=trials, budget=budget, seeds=seeds, resume=resume, overwrite=overwrite
-    )
+    found = search(config, space=space, trials=trials, budget=budget, seeds=seeds, resume=resume, overwrite=overwrite)
     if as_json:
-        from ..files import finite
-
-        print(json.dumps(finite({"path": str(found.path), **found.summary}), ensure_ascii=False))
-        return
-    show(found.path, found.summary)
+        print_json({"path": str(found.path), **found.summary})
+    else:
+        show(found.path, found.summary)
 
 
 def show(path: Any, summary: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,8 +18,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="metrics.json, or compariso
 def command(run: Run, as_json: AsJson = False) -> None:
     from ..errors import ModelError
     from ..files import read_json
-    from ..run import RunResult
-    from . import tables
 
     if (run / "comparison.json").is_file():
         _comparison(run, as_json)
@@ -38,6 +36,17 @@ def command(run: Run, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(metrics, ensure_ascii=False))
         return
+    try:
+        _run(run, metrics, recipe)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        what = f"holds not what a run writes ({type(error).__name__}: {error})"
+        raise ModelError(what, where=str(path), fix="restore a copy") from error
+
+
+def _run(run: Path, metrics: dict[str, Any], recipe: str) -> None:
+    from ..run import RunResult
+    from . import tables
+
     out = tables.console()
     headline = f"{metrics['model'] or 'no model'}, {metrics['task']}, {metrics['strategy']}; {metrics['created']}"
     out.print(headline, markup=False, soft_wrap=True)

@@ -13,10 +13,10 @@ from typing import Any
 from .. import artifact, models
 from ..config import RunConfig, dump
 from ..data import ledger
-from ..directory import METRICS, claimed, default_out, is_finished
+from ..directory import METRICS, claimed
 from ..errors import ConfigError, ModelError
 from ..evaluation import largest_distance
-from ..files import read_json, write_json, write_text
+from ..files import write_json, write_text
 from ..floors.base import Floor, Learner, Reading
 from ..intake import Intake, take_in
 from ..launch import with_model
@@ -27,6 +27,7 @@ from ..run import RunResult
 from ..sharing import Shared
 from ..tasks.base import Task
 from ..tasks.generative import Generative
+from ..tasks.scores import scores_of
 from ..training.memory import peak_memory_mb
 from ..training.progress import Listener
 
@@ -34,25 +35,22 @@ PROVED = 32  # rows that the saved floor is asked again
 
 
 def train_floor(
-    config: RunConfig, floor: Floor, *, resume: bool = False, overwrite: bool = False,
-    listener: Listener | None = None, shared: Shared | None = None,
+    config: RunConfig, floor: Floor, *, overwrite: bool = False, listener: Listener | None = None,
+    shared: Shared | None = None,
 ) -> RunResult:  # fmt: skip
     """Fits, scores and saves one floor in `config.out`, on the rows that a run of this configuration would have.
 
     Args:
         config: of a run; strategy and training have no part in a floor, nor has the model but for its tokenizer, by
             whose tokens tasks that write are scored.
-        resume: a finished floor stays as it is.
         overwrite: replace the run in `config.out`.
 
     Raises:
         TunewrightError: as for a run; ConfigError where the floor can't do the task.
     """
     listener, started = listener or Listener(), time.perf_counter()
-    run = Path(config.out) if config.out else default_out(config.data.train, floor.kind, resume)
-    with claimed(run, resume, overwrite):
-        if resume and is_finished(run):
-            return RunResult(run, read_json(run / METRICS))
+    run = Path(str(config.out))
+    with claimed(run, resume=False, overwrite=overwrite):
         intake = (shared or Shared()).rows(config, take_in)
         if reason := floor.refuses(intake.task):
             raise ConfigError(f"{floor.kind} is refused: {reason}", where=f"task: {intake.task.kind}")
@@ -72,7 +70,7 @@ def train_floor(
         prove_parity(run, task, intake, outputs)
         write_predictions(run, task, intake, outputs)
         metrics = {
-            **{name: task.score(outputs[name], rows[name]) if name in outputs else None
+            **{name: scores_of(task, outputs[name], rows[name]) if name in outputs else None
                for name in ("validation", "test")},
             "fit_seconds": round(fit_seconds, 3),
             "total_seconds": round(time.perf_counter() - started, 3),

@@ -9,13 +9,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ..config import RunConfig, parse_yaml
+from ..config import RunConfig
 from ..data.sources import is_hub_id
 from ..directory import METRICS, is_finished
 from ..errors import RunDirectoryError
 from ..evaluation import scalars
 from ..evidence import LEVEL, RESAMPLES, compared
-from ..files import read_json, sha256, write_json, write_text
+from ..files import parse_yaml, read_json, sha256, write_json, write_text
 from ..intake import Intake
 from ..outcome import command_line, versions
 from ..resolve import now
@@ -142,38 +142,29 @@ def judge(found: dict[str, Any], folder: Path) -> None:
     for item in found["contestants"]:
         summarise(item, folder)
     ended = {item["name"]: item for item in found["contestants"] if finished(item)}
-    metric = found["metric"]
-    lines = {name: [lines_of(folder / run["path"], found["split"]) for run in finished(item)]
-             for name, item in ended.items()} if found["split"] != "train" else {}  # fmt: skip
-    if not lines:
+    if not ended or found["split"] == "train":
         return
-    prices = {name: float(item["fit_seconds"]) for name, item in ended.items()}
-    floors = [name for name, item in ended.items() if item["kind"] == "floor"]
-    seedless = [name for name, item in ended.items() if item["seedless"]]
-    left = {item["name"]: str(item["runs"][0]["reason"]) for item in found["contestants"] if item["name"] not in ended}
+    metric, sign = found["metric"]["name"], 1 if found["metric"]["higher_is_better"] else -1
+    lines = {name: [lines_of(folder / run["path"], found["split"]) for run in finished(item)]
+             for name, item in ended.items()}  # fmt: skip
     evidence, verdict = compared(
-        lines,
-        metric["name"],
-        metric["higher_is_better"],
-        prices,
-        found["seeds"][0],
-        floors=floors,
-        unfinished=left,
-        seedless=seedless,
-    )
+        lines, metric, sign == 1, {name: float(item["fit_seconds"]) for name, item in ended.items()}, found["seeds"][0],
+        floors=[name for name, item in ended.items() if item["kind"] == "floor"],
+        stopped={item["name"]: str(item["runs"][0]["reason"]) for item in found["contestants"] if not finished(item)},
+        seedless=[name for name, item in ended.items() if item["seedless"]],
+    )  # fmt: skip
     for name, told in evidence.items():
         ended[name] |= told
     if verdict is not None:
         runs = finished(ended[verdict["winner"]])
-        sign = 1 if metric["higher_is_better"] else -1
-        best = max(runs, key=lambda run: sign * (run["validation"].get(metric["name"]) or -math.inf * sign))
+        best = max(runs, key=lambda run: worth(run["validation"].get(metric), sign))
         found["verdict"] = {**verdict, "path": best["path"]}
+    found["contestants"].sort(key=lambda item: -worth((item["score"] or {}).get("value"), sign))
 
-    def rank(item: dict[str, Any]) -> float:
-        score = item["score"]
-        return math.inf if score is None else -score["value"] if metric["higher_is_better"] else score["value"]
 
-    found["contestants"].sort(key=rank)
+def worth(score: float | None, sign: int) -> float:
+    """A score of which more is better; of none the least."""
+    return -math.inf if score is None else sign * score
 
 
 # --- what must be the same for a comparison to go on ------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..metrics.rows import Scorer, scorer
-from .comparisons import measure, pairs_of, versus
+from .comparisons import Measured, measure, pairs_of, versus
 from .intervals import interval
 
 LARGE = 0.05  # of a score: where so much may be had, too few rows or seeds are no reason not to fine-tune
@@ -19,18 +19,13 @@ Lines = Sequence[dict[str, Any]]
 
 def compared(
     lines: Mapping[str, Sequence[Lines]], metric: str, higher_is_better: bool, costs: Mapping[str, float],
-    seed: int = 0, *, floors: Collection[str] = (), unfinished: Mapping[str, str] | None = None,
-    seedless: Collection[str] = (),
+    seed: int = 0, **known: Any,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any] | None]:  # fmt: skip
     """Scores with intervals, each contestant's test against the best, and the verdict.
 
     Args:
         lines: predictions of each contestant's seeds, all on the same rows; none of a run that failed.
-        costs: seconds; the least decides among those that are not detectably worse than the best.
-        seed: of the resampling.
-        floors: contestants that nothing is fine-tuned for; no seed changes them.
-        seedless: other contestants that no seed changes.
-        unfinished: why contestants were stopped or failed; they win only where nobody finished.
+        costs, seed, known: as in `judged`.
 
     Returns:
         `score` and `versus_best` by contestant, as comparison.json has them, without those whose score is no number;
@@ -43,8 +38,7 @@ def compared(
     usable: dict[str, list[Scorer]] = {
         name: [one for one in each if one] for name, each in scorers.items() if each and usable_for(each, metric)
     }
-    unscored = set(lines) - set(usable)
-    return judged(usable, metric, higher_is_better, costs, seed, floors, unfinished or {}, unscored, seedless)
+    return judged(usable, metric, higher_is_better, costs, seed, unscored=set(lines) - set(usable), **known)
 
 
 def usable_for(each: Sequence[Scorer | None], metric: str) -> bool:
@@ -55,42 +49,56 @@ def usable_for(each: Sequence[Scorer | None], metric: str) -> bool:
 
 def judged(
     scorers: Mapping[str, Sequence[Scorer]], metric: str, higher_is_better: bool, costs: Mapping[str, float],
-    seed: int = 0, floors: Collection[str] = (), unfinished: Mapping[str, str] | None = None,
+    seed: int = 0, *, floors: Collection[str] = (), stopped: Mapping[str, str] | None = None,
     unscored: Collection[str] = (), seedless: Collection[str] = (),
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any] | None]:  # fmt: skip
-    """The same from scorers. unscored: contestants without a score, to be named."""
+    """The same from scorers.
+
+    Args:
+        costs: seconds; the least decides among those that are not detectably worse than the best.
+        seed: of the resampling.
+        floors: contestants that nothing is fine-tuned for; no seed changes them.
+        stopped: why contestants were stopped or failed; they win only where nobody finished.
+        unscored: contestants without a score, to be named.
+        seedless: other contestants that no seed changes.
+    """
     if not scorers:
         return {}, None
     if len({one.table.shape[0] for each in scorers.values() for one in each}) > 1:
         raise ValueError("contestants predicted different numbers of rows")
-    names, sign = list(scorers), 1 if higher_is_better else -1
+    names, sign, stopped = list(scorers), 1 if higher_is_better else -1, stopped or {}
     raw = measure(scorers, metric, seed)
-    found, rows, stopped = (
-        replace(raw, means=sign * raw.means, rows=sign * raw.rows),
-        raw.rows.shape[1],
-        unfinished or {},
-    )
-    pairs = pairs_of(found, seed)
-    price = lambda name: costs.get(name, math.inf)  # noqa: E731
+    found = replace(raw, means=sign * raw.means, rows=sign * raw.rows)
+    worth = dict(zip(names, found.means, strict=True))
+    price = {name: costs.get(name, math.inf) for name in names}
     racing = [name for name in names if name not in stopped] or names
-    best = max(racing, key=lambda name: (found.means[names.index(name)], -price(name)))
-    contestants: dict[str, dict[str, Any]] = {}
-    for place, name in enumerate(names):
-        value, values = float(raw.means[place]), raw.values[place]
-        low, high = interval(value, float(raw.covariance[place, place]), rows, raw.share)
-        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
-        against = None if name == best else versus(found, pairs, place, names.index(best), sign)
-        score = {"value": value, "low": low, "high": high, "seed_deviation": deviation}
-        contestants[name] = {"score": score, "versus_best": against}
-    order = sorted(names, key=lambda name: -found.means[names.index(name)])
-    told = {name: contestants[name]["versus_best"] for name in order}
-    equals = [name for name in order if name in racing and (name == best or not told[name]["detectable"])]
-    winner = min(equals, key=lambda name: (price(name), order.index(name)))
+    best = max(racing, key=lambda name: (worth[name], -price[name]))
+    pairs, place = pairs_of(found, seed), names.index(best)
+    contestants = {
+        name: {
+            "score": score_of(raw, at),
+            "versus_best": None if at == place else versus(found, pairs, at, place, sign),
+        }
+        for at, name in enumerate(names)
+    }
+    order = sorted(names, key=lambda name: -worth[name])
+    beaten = {name for name, told in contestants.items() if (told["versus_best"] or {}).get("detectable")}
+    equals = [name for name in order if name in racing and name not in beaten]
+    winner = min(equals, key=lambda name: (price[name], order.index(name)))
     alone = {name for name in names if len(scorers[name]) == 1} - {*floors, *seedless}
+    rows = raw.rows.shape[1]
     said = Facts(metric, rows, contestants, order, best, winner, equals, costs, floors, stopped, alone, unscored)
     verdict = {"best": best, "winner": winner, "detectable": len(names) > 1 and len(equals) == 1, "equals": equals,
                "sentence": sentence(said), "advice": advice(said)}  # fmt: skip
     return contestants, verdict
+
+
+def score_of(found: Measured, place: int) -> dict[str, Any]:
+    """A contestant's mean over seeds with its interval, and the deviation between seeds."""
+    value, values = float(found.means[place]), found.values[place]
+    low, high = interval(value, float(found.covariance[place, place]), found.rows.shape[1], found.share)
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"value": value, "low": low, "high": high, "seed_deviation": deviation}
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,9 @@ class Facts:
     def value(self, name: str) -> str:
         return f"{self.contestants[name]['score']['value']:.3f}"
 
+    def listed(self, names: Sequence[str]) -> str:
+        return joined([f"{name} ({self.value(name)})" for name in names])
+
     def against(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self.contestants[name]["versus_best"]
         return found
@@ -125,14 +136,12 @@ def sentence(facts: Facts) -> str:
     if len(facts.order) == 1:
         return f"{best} is the only contestant: {metric} {facts.value(best)} on {count(facts.rows, 'row')}."
     if len(facts.equals) == 1:
-        rest = (
-            f", detectably better than {joined([f'{name} ({facts.value(name)})' for name in worse])}" if worse else ""
-        )
+        rest = f", detectably better than {facts.listed(worse)}" if worse else ""
         return f"{best} is the best: {metric} {facts.value(best)}{rest}."
-    shown = joined([f"{name} ({facts.value(name)})" for name in facts.equals])
     after = f" Detectably worse: {joined(worse)}." if worse else ""
     cheapest = "the cheapest" if facts.winner in facts.costs else "taken"
-    return f"No detectable difference in {metric} between {shown}; {facts.winner} is {cheapest}.{after}"
+    equals = facts.listed(facts.equals)
+    return f"No detectable difference in {metric} between {equals}; {facts.winner} is {cheapest}.{after}"
 
 
 def advice(facts: Facts) -> list[str]:
@@ -183,10 +192,8 @@ def of_more(facts: Facts) -> list[str]:
     other = facts.winner if facts.winner != facts.best else others[0]
     found = facts.against(other)
     rows, seeds = found["rows_needed"], found["seeds_needed"]
-    wanted = [
-        *([f"about {rough(rows)} rows (now {facts.rows:,})"] if rows else []),
-        *([f"{seeds} seeds"] if seeds else []),
-    ]
+    wanted = [f"about {rough(rows)} rows (now {facts.rows:,})"] if rows else []
+    wanted += [f"{seeds} seeds"] if seeds else []
     if not wanted:
         return []
     size = abs(found["difference"])

@@ -26,17 +26,8 @@ ROOM = 40 * 2**20  # that libraries take to work in, measured as the next
 GAPS = {"fast": 0.3, "plain": 0.18}  # of activations: between blocks in glibc's heap; measured 0.1 to 0.6
 RECOMPUTED = 1.5  # the same with checkpointing, whose blocks come and go at other sizes; measured 1.3 to 2.1
 DEEP, TRACED = 8, (2, 4)  # blocks of models that are traced whole; those that are traced of deeper ones
-EVEN = (
-    "full",
-    "lora",
-    "qlora",
-    "bitfit",
-    "ia3",
-    "bottleneck_adapter",
-    "prefix_tuning",
-    "prompt_tuning",
-    "layerwise_decay",
-)
+EVEN = ("full", "lora", "qlora", "bitfit", "ia3", "bottleneck_adapter", "prefix_tuning", "prompt_tuning",
+        "layerwise_decay")  # fmt: skip
 CACHED = 0.1  # of activations, that CUDA's allocator holds besides; not measured here
 
 
@@ -106,12 +97,16 @@ def predict_memory(
     reason = strategy.refuses(source.config, task)
     if reason:
         raise ConfigError(reason, where="strategy.kind")
-    if is_deep(source, strategy):
-        silent = task.model_copy(update={"score_answers": 0}) if getattr(task, "score_answers", 0) else task
-        others = (silent, strategy, shape, device, process)
-        less, more = (predict_memory(shallow(source, count), *others) for count in TRACED)
-        found = deeper(less, more, source.config.num_hidden_layers)
-        return replace(found, evaluation=max(found.evaluation, generation_bytes(task, shape, source.config)))
+    if not is_deep(source, strategy):
+        return traced(source, task, strategy, shape, device, process)
+    silent = task.model_copy(update={"score_answers": 0}) if getattr(task, "score_answers", 0) else task
+    less, more = (traced(shallow(source, count), silent, strategy, shape, device, process) for count in TRACED)
+    found = deeper(less, more, source.config.num_hidden_layers)
+    return replace(found, evaluation=max(found.evaluation, generation_bytes(task, shape, source.config)))
+
+
+def traced(source: Source, task: Task, strategy: Strategy, shape: Shape, device: str, process: int | None) -> Memory:
+    """What passes of the whole model take."""
     plain = packed_as_proven(task.build(source), task)
     saved, own = four_bit_savings(plain, strategy), bytes_of(plain)
     if saved and shape.precision != "fp32":
@@ -122,29 +117,31 @@ def predict_memory(
     model = applied(plain, task, strategy)
     weights = round(bytes_of(model) - saved)
     groups = strategy.groups(model, layer_map(model), ENDLESS._replace(new_head=task.new_head))
-    names = {name for group in groups for name in group.parameters}
     maker = without_numbers(model)
-    fast = shape.kernels == "fast" and device == "cpu"
-    if fast:
+    if shape.kernels == "fast" and device == "cpu":
         quicken(model)
-    trained = {name: value for name, value in model.named_parameters() if name in names}
     parts: dict[str, Any] = dict.fromkeys(("gradients", "optimizer", "activations", "logits"), 0)
     if not strategy.solves(task):
+        names = {name for group in groups for name in group.parameters}
+        trained = {name: value for name, value in model.named_parameters() if name in names}
         parts = training_bytes(model, maker, task, shape, trained, source.config)
         parts["activations"] += largest_matrix(model) if saved else 0  # which is spread out to be multiplied
-    if process is None:
-        from ..heads import encoder_of
-        from .process import libraries
-
-        process = CUDA_CONTEXT
-        if device == "cpu":
-            process = libraries(hasattr(encoder_of(model), "peft_config"))
-            process += TOKENIZER * file_bytes(source, "tokenizer.json")
     return Memory(
-        process=process, weights=weights, evaluation=evaluation_bytes(model, maker, task, shape, source.config),
+        process=process_bytes(model, source, device) if process is None else process, weights=weights,
+        evaluation=evaluation_bytes(model, maker, task, shape, source.config),
         loading=weights if saved or device != "cpu" else file_bytes(source) or own, disk=MOMENTS * parts["optimizer"],
         scratch=scratch_bytes(shape, device, parts["activations"] + parts["logits"]), device=device, **parts,
     )  # fmt: skip
+
+
+def process_bytes(model: nn.Module, source: Source, device: str) -> int:
+    """The interpreter with its libraries and the tokenizer; on a GPU its context."""
+    from ..heads import encoder_of
+    from .process import libraries
+
+    if device != "cpu":
+        return CUDA_CONTEXT
+    return libraries(hasattr(encoder_of(model), "peft_config")) + TOKENIZER * file_bytes(source, "tokenizer.json")
 
 
 def spread_in_half(model: nn.Module) -> None:
@@ -253,7 +250,7 @@ def logits_bytes(batch: Any, config: Any) -> int:
     from ..chunked import CHUNK_ELEMENTS, CHUNK_ROWS
 
     width = int(getattr(config, "hidden_size", 0) or getattr(config, "d_model", 0) or 0)
-    targets = batch.more.pack.targets.numel() if hasattr(batch.more, "pack") else batch.labels.numel()
+    targets = batch.more.pack.targets.numel() if batch.labels is None else batch.labels.numel()
     chunk = max(CHUNK_ELEMENTS // config.vocab_size, CHUNK_ROWS, width // 4)
     return int(2 * FP32 * min(targets, chunk) * config.vocab_size)
 

@@ -18,9 +18,9 @@ from ..models import Source, checkpoint_gradients
 from ..strategies.base import Strategy
 from ..tasks.base import Task
 from ..training import optim
+from ..training.memory import most_resident
 from ..training.precision import Precision, use_fast_kernels
 from .memory import Memory
-from .process import largest
 from .shape import Shape
 from .traced import evaluation_batch, training_batch
 
@@ -37,7 +37,7 @@ class Probe:
     """What was measured.
 
     Args:
-        shape: of the steps; smaller than the run's where that would not fit.
+        shape: of the steps.
         grown_bytes: that the process grew by at most, from before its model was loaded.
         seconds_per_step: of a forward and backward pass and an optimizer step; of the processor where it is one thread.
         tokens: of such a step, padding included.
@@ -69,24 +69,13 @@ def probe(source: Source, task: Task, strategy: Strategy, shape: Shape) -> Probe
     return Probe(shape, *json.loads(done.stdout.splitlines()[-1]))
 
 
-def smaller(shape: Shape, share: float) -> Shape:
-    """About this share of the rows, at least one."""
-    tokens = shape.pack_tokens and max(shape.length, int(shape.pack_tokens * share))
-    return replace(shape, micro_batch_size=max(1, int(shape.micro_batch_size * share)), pack_tokens=tokens)
-
-
-def corrected(memory: Memory, found: Probe, like: Memory | None = None) -> Memory:
+def corrected(memory: Memory, found: Probe) -> Memory:
     """The prediction, half the way to what was measured; the difference grows with all that a run adds to the process.
 
     A probe holds a little that a run does not (of 31 runs it was up to 29 % above), a configuration misses what
     libraries take (up to 29 % below); the middle was within 7 % of each (docs/plan.md).
-
-    Args:
-        like: the prediction for the probe's own shape, where that is another than the run's.
     """
-    own = like or memory
-    share = found.grown_bytes / max(own.peak - own.process, 1)
-    more = round((share - 1) / 2 * (memory.peak - memory.process))
+    more = round((found.grown_bytes - (memory.peak - memory.process)) / 2)
     return replace(memory, scratch=memory.scratch + more, measured=True)
 
 
@@ -103,11 +92,11 @@ def child(asked: str) -> None:
     task: Any = config.task
     place = config.model, config.trust_remote_code
     built(locate(*place, weights=False), task, config.strategy, shape)  # imports what the model needs
-    before, source = largest(), locate(*place)
+    before, source = most_resident(), locate(*place)
     tokenizer = load_tokenizer(source, task.by_words)
     assert tokenizer  # it is there as long as the run
     seconds = lived(source, task, config.strategy, shape)
-    print(json.dumps([largest() - before, seconds, shape.tokens]))
+    print(json.dumps([most_resident() - before, seconds, shape.tokens]))
 
 
 def built(source: Source, task: Task, strategy: Strategy, shape: Shape) -> nn.Module:

@@ -9,7 +9,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ..training.memory import text_of
 from ..training.precision import remembered
 
 PLAIN, WITH_PEFT = 420 * 2**20, 475 * 2**20  # measured with torch 2.13 for CPUs; where it can't be measured
@@ -17,10 +16,10 @@ WIDTH, WORDS = 32, 8
 RUN = """
 import json, sys
 from tunewright.config import load
-from tunewright.planner.process import largest
 from tunewright.run import train
+from tunewright.training.memory import most_resident
 train(load(json.loads(sys.argv[1]), []))
-print(largest())
+print(most_resident())
 """
 
 
@@ -72,13 +71,3 @@ def prepared(folder: Path, strategy: str) -> dict[str, object]:
         "data": {"train": str(folder / "rows.csv"), "check_seconds": 0, "allow": ["leakage"]},
         "training": {"epochs": 1, "precision": "fp32"},
     }  # fmt: skip
-
-
-def largest() -> int:
-    """Bytes that this process had resident at most. Linux' `ru_maxrss` counts what the parent had at its start too."""
-    import re
-    import resource
-
-    found = re.search(r"VmHWM:\s+(\d+) kB", text_of(Path("/proc/self/status")))
-    unit = 1 if sys.platform == "darwin" else 1024
-    return 1024 * int(found[1]) if found else unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

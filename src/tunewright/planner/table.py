@@ -175,6 +175,8 @@ def of_case(case: Case, run: Run, precision: str, machine: Machine, data_seconds
             correct: Correct | None) -> Iterator[Candidate]:  # fmt: skip
     """Candidates of one strategy."""
     work, shape = work_of(case), shape_of(case, precision)
+    virtual = case.config.strategy.virtual_tokens  # which take positions from the text
+    shape = shorter(shape, min(shape.length, (case.source.positions or 10**9) - virtual))
     for checkpointing in dict.fromkeys((shape.gradient_checkpointing, not case.config.strategy.solves(case.task))):
         wanted = replace(shape, gradient_checkpointing=checkpointing)
         traced, memory = largest(case, wanted, machine, correct)
