@@ -36,7 +36,10 @@ OTHERS = {
     "compare": "compare of four strategies that share a frozen encoder, against four train runs",
     "plan": "the planner's peak memory, from the configuration and after a probe, against real runs",
     "plan_time": "seconds that `tunewright plan` foresees, against fourteen real runs",
-    "kills": "fifty SIGKILLs at random moments, each resumed: are the final weights the uninterrupted run's?",
+    "stories": "five stories from a file to answers: our commands, and an expert's script; docs/stories.md",
+    "kills": "300 SIGKILLs at random moments of every task and strategy: is each resumed run the uninterrupted one?",
+    "fuzz": "damaged data, configurations, templates, models and runs: a result or a clear error, never a wrong answer",
+    "full_disk": "every verb on disks of too few pages or files (needs root, to mount)",
 }
 
 

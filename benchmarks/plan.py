@@ -213,11 +213,11 @@ def row_of(task: str, words: list[str], number: int) -> str:
 
 def run(settings: dict[str, Any], rows: int, length: int, probe: bool) -> dict[str, Any]:
     """Trains; the largest resident size of this process."""
-    from tunewright.planner.process import largest
     from tunewright.run import train
+    from tunewright.training.memory import most_resident
 
     train(load(settings, []), overwrite=True)
-    return {"measured": largest()}
+    return {"measured": most_resident()}
 
 
 def predicted(settings: dict[str, Any], rows: int, length: int, probe: bool) -> dict[str, Any]:

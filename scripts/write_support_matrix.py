@@ -1,6 +1,6 @@
 """Writes docs/support_matrix.md: what works and what is refused, and why. `python scripts/write_support_matrix.py`.
 
-tests/matrix walks the same pairs: each that is said to work here is trained, resumed, saved, reloaded and served there.
+tests/matrix walks the same pairs, though not each task with each strategy on each architecture.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from tunewright.tasks.base import Task
 PAGE = Path(__file__).parent.parent / "docs" / "support_matrix.md"
 HEAD = """# Support matrix
 
-Written by `python scripts/write_support_matrix.py` from the code; a test fails when it is out of date, and
-`pytest tests/matrix` trains, resumes (bit for bit), saves, reloads in a new process and serves every pair below on each
-architecture, with plain transformers and PEFT beside our own loading, and checks every refusal.
+Written by `python scripts/write_support_matrix.py` from the code; a test fails when it is out of date.
+`pytest tests/matrix` walks each strategy with each task, and on each architecture: it trains, resumes (bit for bit),
+saves, reloads in a new process and serves, with plain transformers and PEFT beside our own loading; or it is refused
+with its reason.
 
 yes: works. merges: the saved weights can be plain ones. A number is a refusal; its reason stands below.
+What DDP, FSDP2 and DeepSpeed ZeRO-2 take of it: [distributed.md](distributed.md).
 """
 ENCODERS = {
     "BERT": "BertConfig", "RoBERTa": "RobertaConfig", "DistilBERT": "DistilBertConfig",

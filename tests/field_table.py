@@ -164,8 +164,7 @@ ADAPTER, PREFIX, PROMPT = ("strategy=bottleneck_adapter",), ("strategy=prefix_tu
 FREEZE, GRADUAL, DECAY = ("strategy=freeze",), ("strategy=gradual_unfreezing",), ("strategy=layerwise_decay",)
 QLORA, HEAD_RATE = ("strategy=qlora",), "strategy.head_learning_rate=7"
 LOW_RANK = {
-    f"{kind}.{name}": Shown([f"strategy.{name}={value}"], look, (f"strategy={kind}",))
-    for kind in ("lora", "qlora")
+    f"lora.{name}": Shown([f"strategy.{name}={value}"], look, LORA)
     for name, value, look in [
         ("r", "2", trained_parameters),
         ("alpha", "64", weights),
@@ -197,8 +196,7 @@ PREFERRED = (
 )
 WRITERS = {"causal_lm": INSTRUCTED, "seq2seq": SUMMED, "preference": PREFERRED}
 GENERATIVE = {
-    f"{kind}.{name}": Shown([f"task.{name}={value}"], look, (*given, *more))
-    for kind, given in WRITERS.items()
+    f"causal_lm.{name}": Shown([f"task.{name}={value}"], look, (*INSTRUCTED, *more))
     for name, value, look, more in [
         ("max_new_tokens", "2", predictions, ()),
         ("temperature", "2", predictions, ()),
@@ -239,7 +237,7 @@ SHOWN = {
     "data.test_share": Shown(["data.test_share=0.3"], splits),
     "data.split": Shown(["data.split=random"], splits),
     **{f"{kind}.near_duplicates": Shown([f"data.split={{kind: {kind}, near_duplicates: true}}"], splits,
-                                        (f"data.split={kind}",)) for kind in ("auto", "random", "stratified")},
+                                        (f"data.split={kind}",)) for kind in ("auto", "random")},
     "grouped.near_duplicates": Shown(["data.split.near_duplicates=true"], splits, ("data.split=grouped",), NO_GROUPS),
     "grouped.column": Shown(
         ["data.split.column=tags"], splits, ("data.split=grouped", "data.validation_share=0.25"), NO_GROUPS
@@ -292,6 +290,7 @@ SHOWN = {
     "lora.merge": Shown(["strategy.merge=true"], files, LORA),
     "lora.init": Shown(["strategy.init=gaussian"], weights, LORA),
     "qlora.double_quantisation": Shown(["strategy.double_quantisation=false"], weights, QLORA),
+    "qlora.targets": Shown(["strategy.targets=[query]"], trained_parameters, QLORA),
     "qlora.loftq": Shown(["strategy.loftq=true"], weights, QLORA),
     **LOW_RANK,
     "bitfit.head_learning_rate": Shown([HEAD_RATE], weights, ("strategy=bitfit",)),
@@ -317,11 +316,11 @@ SHOWN = {
         ["strategy.projection_size=8"], trained_parameters, (*PREFIX, "strategy.projection=true")
     ),
     "prefix_tuning.head_learning_rate": Shown([HEAD_RATE], weights, PREFIX),
-    "prompt_tuning.num_virtual_tokens": Shown(["strategy.num_virtual_tokens=3"], trained_parameters, PROMPT),
     "prompt_tuning.init_text": Shown(["strategy.init_text=red label"], weights, PROMPT),
-    "prompt_tuning.head_learning_rate": Shown([HEAD_RATE], weights, PROMPT),
     **GENERATIVE,
     **CUT,
+    "preference.score_answers": Shown(["task.score_answers=1"], answers, PREFERRED),
+    "seq2seq.num_beams": Shown(["task.num_beams=3"], predictions, SUMMED),
     "causal_lm.shape": Shown(["task.shape=summarisation"], weights, INSTRUCTED),
     "causal_lm.template": Shown(["task.template=chatml"], weights, INSTRUCTED),
     "causal_lm.loss_on": Shown(["task.loss_on=everything"], weights, INSTRUCTED),

@@ -78,3 +78,13 @@ def make_language_model(folder: Path, kind: str = "llama", spread: float = 0.02,
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def dressed(task: Any, folder: Path, kind: str) -> tuple[Any, Any]:
+    """A task's model with visible weights, and the tokenizer that it dressed."""
+    from tunewright.models import locate
+
+    path = make_language_model(folder / kind, kind, spread=0.3)
+    tokenizer = make_language_tokenizer(kind)
+    task.dress(tokenizer)
+    return task.build(locate(str(path))).eval(), tokenizer

@@ -81,7 +81,7 @@ def test_a_new_process_answers_with_the_trained_logits(small, tmp_path):  # R13
     runs, expected = [], []
     for kind in KINDS:
         model = make_model(tmp_path / f"model-{kind}", kind)
-        for place, (strategy, task) in enumerate(PAIRS if kind == "bert" else PAIRS[:2] + PAIRS[4:6] + PAIRS[9:10]):
+        for place, (strategy, task) in enumerate(PAIRS if kind == "bert" else PAIRS[:2]):
             result, logits = trained(small, f"{kind}-{place}", strategy, task, model)
             runs.append(str(result.path))
             expected.append(logits)

@@ -16,10 +16,10 @@ from pydantic import TypeAdapter, ValidationError
 import tunewright as tw
 from tests.conftest import weights_of
 from tunewright import cli, component
+from tunewright.cli import options
 from tunewright.component import Component, kind_of, members, one_of
-from tunewright.config import RunConfig, dump, load
+from tunewright.config import RunConfig, dump, load, schema
 from tunewright.errors import ConfigError
-from tunewright.schema import schema
 from tunewright.strategies.base import Strategy
 from tunewright.strategies.full import Full
 from tunewright.tasks.base import Task
@@ -177,13 +177,13 @@ def test_a_plug_in_of_an_entry_point_is_found(tmp_path, monkeypatch):
     write_member(tmp_path, "plugged")
     monkeypatch.syspath_prepend(tmp_path)
     points = {"tunewright.strategies": [EntryPoint("plugged", "plugged:HeadFirst", "tunewright.strategies")]}
-    monkeypatch.setattr(component, "entry_points", lambda group: points.get(group, []))
+    monkeypatch.setattr(component, "installed", lambda group: points.get(group, []))
     assert load({"data": DATA, "strategy": {"kind": "plugged", "share": 0.5}}).strategy.share == 0.5
 
 
 def test_a_broken_plug_in_is_named(monkeypatch):
     broken = EntryPoint("broken", "no_such_package_at_all:Nothing", "tunewright.strategies")
-    monkeypatch.setattr(component, "entry_points", lambda group: [broken])
+    monkeypatch.setattr(component, "installed", lambda group: [broken])
     with pytest.raises(ConfigError, match="no_such_package_at_all:Nothing: the plug-in 'broken' cannot be imported"):
         members(Strategy)
 
@@ -216,14 +216,14 @@ def test_a_file_that_cannot_be_imported_is_its_authors_to_mend(tmp_path, name, c
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(ConfigError) as caught:
-        cli.import_files([tmp_path / name])
+        options.import_files([tmp_path / name])
     assert str(caught.value).startswith(f"--import {tmp_path / name}")
     assert said in str(caught.value)
 
 
 def test_an_imported_file_stands_in_for_no_module(tmp_path):
     (tmp_path / "json.py").write_text("x = 1\n")
-    cli.import_files([tmp_path / "json.py"])
+    options.import_files([tmp_path / "json.py"])
     assert sys.modules["json"] is json
 
 

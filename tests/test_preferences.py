@@ -53,7 +53,7 @@ def gradients(loss: torch.Tensor, *leaves: torch.Tensor) -> list[torch.Tensor]:
     return list(torch.autograd.grad(loss, leaves))
 
 
-def same(ours: torch.Tensor, theirs: torch.Tensor, pairs: Pairs) -> None:
+def assert_same(ours: torch.Tensor, theirs: torch.Tensor, pairs: Pairs) -> None:
     """A sum of ours beside a mean of theirs, in value and gradient."""
     torch.testing.assert_close(ours, theirs * len(pairs.chosen))
     leaves = (pairs.chosen, pairs.rejected)
@@ -104,7 +104,7 @@ def dpo_trainer_loss(kind: str, pairs: Pairs, beta: float, smoothing: float = 0.
 def test_losses_with_a_reference_are_those_of_trls_dpo_trainer(name, kind, smoothing, beta):
     pairs = random_pairs()
     ours = preferences.loss(name, pairs, beta, smoothing)
-    same(ours, dpo_trainer_loss(kind, pairs, beta, smoothing)[0], pairs)
+    assert_same(ours, dpo_trainer_loss(kind, pairs, beta, smoothing)[0], pairs)
 
 
 def test_conservative_dpo_is_that_of_trls_cpo_trainer_on_log_ratios():
@@ -113,7 +113,7 @@ def test_conservative_dpo_is_that_of_trls_cpo_trainer_on_log_ratios():
     trainer = SimpleNamespace(alpha=0.0, accelerator=CPU, loss_type="sigmoid", beta=0.3, label_smoothing=0.1)
     ratios = (pairs.chosen - pairs.reference_chosen, pairs.rejected - pairs.reference_rejected)
     theirs = CPOTrainer.cpo_loss(trainer, *ratios)[0].mean()
-    same(preferences.dpo(pairs, 0.3, smoothing=0.1), theirs, pairs)
+    assert_same(preferences.dpo(pairs, 0.3, smoothing=0.1), theirs, pairs)
 
 
 def test_simpo_is_that_of_trls_cpo_trainer():
@@ -123,7 +123,7 @@ def test_simpo_is_that_of_trls_cpo_trainer():
     )
     averages = (pairs.chosen / pairs.chosen_length, pairs.rejected / pairs.rejected_length)
     losses, *rewards = CPOTrainer.cpo_loss(trainer, *averages)
-    same(preferences.simpo(pairs, beta=2.5, gamma=1.4), losses.mean(), pairs)
+    assert_same(preferences.simpo(pairs, beta=2.5, gamma=1.4), losses.mean(), pairs)
     torch.testing.assert_close(pairs.chosen_rewards(2.5), rewards[0])
     torch.testing.assert_close(pairs.rejected_rewards(2.5), rewards[1])
 
@@ -133,7 +133,7 @@ def test_orpo_is_that_of_trls_orpo_trainer_beside_the_papers_likelihood_a_token(
     pairs = random_pairs(reference=False)
     averages = (pairs.chosen / pairs.chosen_length, pairs.rejected / pairs.rejected_length)
     ratio = ORPOTrainer.odds_ratio_loss(SimpleNamespace(beta=0.25, accelerator=CPU), *averages)[0]
-    same(preferences.orpo(pairs, beta=0.25), (-averages[0] - ratio).mean(), pairs)
+    assert_same(preferences.orpo(pairs, beta=0.25), (-averages[0] - ratio).mean(), pairs)
 
 
 def test_rewards_margins_and_accuracies_are_those_that_trl_logs():

@@ -42,7 +42,13 @@ def stages_of(recipe: Path) -> list[dict]:
 def test_a_recipe_runs_to_a_model_that_writes(recipe, writers, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     kind, out = recipe.stem.split("_")[0], tmp_path / "run"
-    small = [f"model={writers[kind]}", "data.limit=24", "data.max_length=200", "task.max_truncated=1"]
+    small = [
+        f"model={writers[kind]}",
+        "data.limit=24",
+        "data.max_length=200",
+        "task.max_truncated=1",
+        "data.check_seconds=0",
+    ]
     small += ["task.max_new_tokens=4", "training.max_steps=3", "training.precision=fp32", f"out={out}"]
     result = tw.train(recipe, overrides=small, progress=False)
     stages = stages_of(recipe)
@@ -66,6 +72,7 @@ def test_a_recipe_runs_to_a_model_that_answers(recipe, tiny, tmp_path, monkeypat
     small = [
         f"model={tiny}",
         "data.limit=60",
+        "data.check_seconds=0",
         "training.max_steps=3",
         "training.precision=fp32",
         f"out={tmp_path / 'run'}",

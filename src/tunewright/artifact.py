@@ -12,9 +12,6 @@ meant.
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +22,7 @@ from . import models
 from .component import one_of
 from .data.columns import Roles
 from .errors import ModelError, TunewrightError
-from .files import flush_to_disk, inside, read_json, sha256, write_json
+from .files import inside, read_json, replacing_folder, sha256, write_json
 from .floors.base import Floor, Learner, Reading
 from .strategies.base import Strategy
 from .tasks.base import Task
@@ -37,8 +34,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MANIFEST, COMPARISON = "tunewright.json", "comparison.json"
-MERGES = ("lora", "qlora", "ia3")  # strategies whose adapters become part of the matrices
-BESIDE = ("prefix_tuning", "prompt_tuning", "bottleneck_adapter")  # those whose parts can't
 
 
 @dataclass(frozen=True)
@@ -92,58 +87,39 @@ def save(
     max_length: int,
     columns: Columns,
 ) -> None:
-    def fill(beside: Path) -> dict[str, Any]:
+    with replacing_folder(folder) as beside:
         form = strategy.save(model, beside)
         tokenizer.save_pretrained(beside)
         if form == "adapter":
             name_base(beside / "adapter_config.json", source)
-        base = {"form": form, "base": source.name, "base_fingerprint": source.fingerprint}
-        return {**base, "strategy": strategy.model_dump(mode="json")}
-
-    write_whole(folder, task, max_length, columns, fill)
+        made_of = {"form": form, "base": source.name, "base_fingerprint": source.fingerprint,
+                   "strategy": strategy.model_dump(mode="json")}  # fmt: skip
+        write_manifest(beside, made_of, task, max_length, columns)
 
 
 def save_floor(folder: Path, floor: Floor, learner: Learner, task: Task, columns: Columns) -> None:
     """The same of a floor: numbers as safetensors, words as JSON."""
-
-    def fill(beside: Path) -> dict[str, Any]:
+    with replacing_folder(folder) as beside:
         learner.save(beside)
         if learner.reading.tokenizer is not None:
             learner.reading.tokenizer.save_pretrained(beside)
-        return {"form": "floor", "floor": floor.model_dump(mode="json")}
+        made_of = {"form": "floor", "floor": floor.model_dump(mode="json")}
+        write_manifest(beside, made_of, task, learner.reading.max_length, columns)
 
-    write_whole(folder, task, learner.reading.max_length, columns, fill)
 
-
-def write_whole(
-    folder: Path, task: Task, max_length: int, columns: Columns, fill: Callable[[Path], dict[str, Any]]
-) -> None:
-    """Writes the directory beside and moves it into place. fill: puts files there, and says what they are."""
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    try:
-        made_of = fill(beside)
-        files = sorted(path for path in beside.iterdir() if path.is_file() and path.name != "README.md")
-        (beside / "README.md").unlink(missing_ok=True)  # PEFT's empty card; ours stands beside the run
-        write_json(
-            beside / MANIFEST,
-            {
-                "format": FORMAT,
-                **made_of,
-                "task": task.model_dump(mode="json"),
-                "max_length": max_length,
-                "columns": asdict(columns),
-                "sha256": {path.name: sha256(path) for path in files},
-            },
-        )
-        for path in files:
-            flush_to_disk(path)
-        flush_to_disk(beside)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.rename(beside, folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+def write_manifest(folder: Path, made_of: dict[str, Any], task: Task, max_length: int, columns: Columns) -> None:
+    """tunewright.json: what the other files are, and their checksums."""
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card; ours stands beside the run
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    manifest = {
+        "format": FORMAT,
+        **made_of,
+        "task": task.model_dump(mode="json"),
+        "max_length": max_length,
+        "columns": asdict(columns),
+        "sha256": {path.name: sha256(path) for path in files},
+    }
+    write_json(folder / MANIFEST, manifest)
 
 
 def name_base(path: Path, source: models.Source) -> None:
@@ -235,6 +211,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
                 raise ModelError(
                     f"{name} is missing or damaged", where=str(folder), fix="train again, or restore a copy"
                 )
+        texts = ["form", *(["base", "base_fingerprint"] if manifest["form"] == "adapter" else [])]
+        if not (all(isinstance(manifest[key], str) for key in texts) and isinstance(manifest["max_length"], int)):
+            raise TypeError(f"{', '.join(texts)} are texts, max_length is a number")
+        columns_of(manifest)
     except TunewrightError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -297,23 +277,20 @@ def merge(folder: Path, manifest: dict[str, Any], trust_remote_code: bool) -> Pa
     from .heads import encoder_of
     from .strategies.peft import merged
 
-    kind = manifest["strategy"]["kind"]
-    if kind not in MERGES:
-        fix = f"start from a run of {', '.join(MERGES)}, or of a strategy that saves whole models"
-        raise ModelError(f"a run of {kind} cannot be merged into its base", where=str(folder), fix=fix)
+    strategy: Strategy = parse(Strategy, "strategy", manifest, folder)
+    if not strategy.merges:
+        fix = "start from a run of lora, ia3, or a strategy that trains the model's own weights"
+        raise ModelError(f"a run of {strategy.kind} cannot be merged into its base", where=str(folder), fix=fix)
     target = folder.with_name("merged")
     stamp = {"adapter": manifest["sha256"], "base": manifest["base_fingerprint"]}
     if (target / "merged.json").is_file() and read_json(target / "merged.json") == stamp:
         return target
     loaded = load(folder, trust_remote_code)
-    beside = folder.with_name(f".merged.{os.getpid()}.tmp")
-    shutil.rmtree(beside, ignore_errors=True)
     whole: Any = encoder_of(merged(loaded.model))  # a pooled classifier's head stays behind: the next run makes its own
-    whole.save_pretrained(beside)
-    loaded.tokenizer.save_pretrained(beside)
-    write_json(beside / "merged.json", stamp)
-    shutil.rmtree(target, ignore_errors=True)
-    os.rename(beside, target)
+    with replacing_folder(target) as beside:
+        whole.save_pretrained(beside)
+        loaded.tokenizer.save_pretrained(beside)
+        write_json(beside / "merged.json", stamp)
     return target
 
 
@@ -341,12 +318,14 @@ def with_adapter(model: Any, folder: Path) -> nn.Module:
             model.encoder = peft.PeftModel.from_pretrained(model.encoder, str(folder))
             return model
         return peft.PeftModel.from_pretrained(model, str(folder))
-    except (KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
+    except Exception as error:  # whatever PEFT makes of a broken file
         what = f"the adapter cannot be loaded: {type(error).__name__}: {error}"
         raise ModelError(what, where=str(folder), fix="restore a copy, or train again") from error
 
 
 def load_head_if_any(model: Any, folder: Path) -> None:
+    from safetensors import SafetensorError
+
     from .heads import HEAD_FILE, PooledClassifier, load_head
 
     if not (folder / HEAD_FILE).is_file():
@@ -355,5 +334,5 @@ def load_head_if_any(model: Any, folder: Path) -> None:
         return
     try:
         load_head(model, folder)
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, KeyError, SafetensorError) as error:
         raise ModelError(f"{HEAD_FILE} does not fit: {error}", where=str(folder), fix="restore a copy") from None

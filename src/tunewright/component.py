@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
@@ -65,7 +66,7 @@ def members(family: type[Family]) -> dict[str, type[Family]]:
     package = importlib.import_module(f"tunewright.{family.home}")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
-    for point in entry_points(group=f"tunewright.{family.home}"):
+    for point in installed(f"tunewright.{family.home}"):
         plug_in(point)
     found: dict[str, type[Family]] = {}
     for member in descendants(family):
@@ -79,11 +80,17 @@ def members(family: type[Family]) -> dict[str, type[Family]]:
     return dict(sorted(found.items()))
 
 
-def plug_in(point: EntryPoint) -> None:
-    """Imports the module behind an entry point, which defines members."""
+@cache
+def installed(group: str) -> tuple[EntryPoint, ...]:
+    """What other distributions bring, looked for once: every look reads the metadata of all that are installed."""
+    return tuple(entry_points(group=group))
+
+
+def plug_in(point: EntryPoint) -> Any:
+    """What is behind an entry point: a module that defines members, or what it names."""
     try:
-        point.load()
-    except Exception as error:
+        return point.load()
+    except Exception as error:  # whatever foreign code raises
         what = f"the plug-in {point.name!r} cannot be imported: {type(error).__name__}: {error}"
         raise ConfigError(what, where=point.value, fix="upgrade or uninstall its package") from error
 

@@ -9,7 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -19,6 +18,7 @@ from .data.sources import is_hub_id
 from .data.splits.auto import Auto as AutoSplit
 from .data.splits.base import Splitter
 from .errors import ConfigError, suggest
+from .files import parse_yaml, read_mapping, to_yaml
 from .strategies.base import Strategy
 from .tasks.base import Task
 
@@ -49,7 +49,7 @@ Columns = Annotated[tuple[str, ...], BeforeValidator(listed, json_schema_input_t
 
 def known_check(name: str) -> str:
     """A check (`leakage`) or a rule of one (`leakage.exact`)."""
-    kinds = members(Check)  # type: ignore[type-abstract]
+    kinds = members(Check)
     if name.partition(".")[0] not in kinds:
         raise ValueError(f"there is no check {name!r}; {suggest(name, kinds)}")
     return name
@@ -169,66 +169,6 @@ class RunConfig(Settings):
         return self
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML (S4) in which a key given twice is an error instead of the last one winning, and a date is text."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own way)
-        first: [item for item in known if item[0] != "tag:yaml.org,2002:timestamp"]
-        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = []
-        for node_of_key, _ in node.value:
-            if node_of_key.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(node_of_key, deep=True)
-            if key in seen:
-                problem = f"key {key!r} is given twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, node_of_key.start_mark)
-            seen.append(key)
-        return super().construct_mapping(node, deep)
-
-
-class _ExactDumper(yaml.SafeDumper):
-    """Safe YAML in which line ends are escaped: PyYAML would read the rarer ones (NEL) back as blanks."""
-
-    def represent_str(self, data: str) -> yaml.ScalarNode:
-        style = None if data.splitlines() == [data] else '"'
-        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
-
-
-_ExactDumper.add_representer(str, _ExactDumper.represent_str)
-
-
-def parse_yaml(text: str, where: str) -> Any:
-    try:
-        return yaml.load(text, _StrictLoader)  # noqa: S506  (a SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{where}, line {mark.line + 1}" if mark else where
-        problem = getattr(error, "problem", None) or "not YAML"
-    except (ValueError, RecursionError) as error:  # `!!int x`; brackets nested by the thousand
-        place, problem = where, str(error)
-    tag = re.search(r"constructor for the tag '(.*)'", problem)
-    problem = f"the tag {tag[1].replace('tag:yaml.org,2002:', '!!')} is not allowed" if tag else problem
-    fix = "indent with spaces" if "\\t" in problem else "write plain YAML: keys, values, lists"
-    raise ConfigError(f"cannot be read: {problem}", where=place, fix=fix)
-
-
-def read_mapping(path: str | Path) -> dict[str, Any]:
-    """The raw mapping of a YAML file, not yet validated."""
-    where = str(path)
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", where=where, fix="give a YAML text file") from None
-    raw = parse_yaml(text, where)
-    if not isinstance(raw, dict):
-        raise ConfigError("is no mapping of keys to values", where=where, fix="start with `data: {train: FILE}`")
-    return raw
-
-
 Edit = tuple[list[str], Any]  # the path of a setting, and its value
 
 
@@ -302,11 +242,16 @@ def load(
     changes = [*(change for change in overrides if not isinstance(change, str)), *edits(typed)]
     raw = edited(source if isinstance(source, dict) else read_mapping(source), changes)
     try:
-        return with_members(*(tuple(members(family).values()) for family in FAMILIES.values())).model_validate(raw)
+        return current().model_validate(raw)
     except ValidationError as error:
         problems = describe(error, raw)
     what = problems[0] if len(problems) == 1 else "\n  ".join([f"{len(problems)} errors", *problems])
     raise ConfigError(what, where=where)
+
+
+def current() -> type[RunConfig]:
+    """RunConfig with all members that are known by now."""
+    return with_members(*(tuple(members(family).values()) for family in FAMILIES.values()))
 
 
 @lru_cache(maxsize=1)
@@ -319,8 +264,22 @@ def with_members(*known: tuple[type, ...]) -> type[RunConfig]:
 
 def dump(config: RunConfig | dict[str, Any]) -> str:
     """YAML from which `load` makes an equal object, where it is one; of a mapping its own."""
-    raw = config if isinstance(config, dict) else config.model_dump(mode="json")
-    return yaml.dump(raw, Dumper=_ExactDumper, sort_keys=False, allow_unicode=True, width=120)
+    return to_yaml(config if isinstance(config, dict) else config.model_dump(mode="json"))
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a YAML file, for editors: of one run, or of several as `stages`, each a run with a name."""
+    made = current().model_json_schema()
+    name = {"type": "string", "description": "the directory of the stage's run, in `out`"}
+    stage = {"type": "object", "properties": {"name": name, **made["properties"]}, "required": ["name"],
+             "additionalProperties": False}  # fmt: skip
+    made["$defs"]["Stage"] = stage
+    made["properties"]["stages"] = {
+        "type": "array", "items": {"$ref": "#/$defs/Stage"}, "minItems": 1,
+        "description": "runs that start from the one before; what they lack is as it stands beside them",
+    }  # fmt: skip
+    made["anyOf"] = [{"required": made.pop("required")}, {"required": ["stages"]}]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Tunewright run", **made}
 
 
 def describe(error: ValidationError, raw: Any) -> list[str]:
@@ -396,6 +355,7 @@ def remedy(path: str, location: Sequence[Any]) -> str:
     section: Any = SECTIONS.get(above[-1]) if above else RunConfig
     if section is None and (family := FAMILIES.get(".".join(above))):
         section = members(family)[location[len(above)]]
+    section = section or RunConfig  # a key with a dot in it
     near = suggest(wrong.strip(), section.model_fields)
     if near.startswith("did"):
         return near

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .data.tokens import padded
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -107,7 +109,9 @@ def inputs_of(model: Any, prompts: Sequence[Sequence[int]], pad: int) -> tuple[A
     """(the model to ask, what `generate` takes, and how many tokens of what it returns are no answer)."""
     device = next(model.parameters()).device
     reads = bool(model.config.is_encoder_decoder)  # the prompt is the encoder's, and stands in no answer
-    ids, mask = (part.to(device) for part in padded(prompts, pad, left=not reads))
+    left = not reads  # so that all of a decoder's answers begin at the same place
+    ids = padded(prompts, pad, left).to(device)
+    mask = padded([[1] * len(prompt) for prompt in prompts], 0, left).to(device)
     if not reads and "PROMPT_TUNING" in str(getattr(getattr(model, "active_peft_config", None), "peft_type", "")):
         from .heads import with_virtual_tokens
 
@@ -121,20 +125,6 @@ def finished(tokens: list[int], ends: set[int], tokenizer: Any) -> tuple[str, in
     place = next((place for place, token in enumerate(tokens) if token in ends), None)
     kept = tokens if place is None else tokens[:place]
     return tokenizer.decode(kept, skip_special_tokens=True).strip(), len(kept), place is not None
-
-
-def padded(prompts: Sequence[Sequence[int]], pad: int, left: bool) -> tuple[Any, Any]:
-    """(B, T) ids and mask; a decoder's on the left, so that all answers begin at the same place."""
-    import torch
-
-    width = max(map(len, prompts))
-    ids = torch.full((len(prompts), width), pad, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for place, prompt in enumerate(prompts):
-        part = slice(width - len(prompt), width) if left else slice(len(prompt))
-        ids[place, part] = torch.as_tensor(list(prompt))
-        mask[place, part] = 1
-    return ids, mask
 
 
 def pad_id(tokenizer: Any) -> int:

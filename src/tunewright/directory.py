@@ -7,16 +7,35 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from .errors import RunDirectoryError
-from .files import exclusive
+from .files import exclusive, read_json
 
 LOCK, METRICS, CHECKPOINTS = ".lock", "metrics.json", "checkpoints"
 RESULTS = (METRICS, "history.jsonl", "data.json", "run.yaml", "report.html", "README.md", "model", "predictions")
 
+HALF_WRITTEN = re.compile(r"\..+\.\d+\.tmp")  # as files.replacing names them
+
 
 def is_finished(run: Path) -> bool:
     return (run / METRICS).is_file()
+
+
+def read_metrics(run: Path) -> dict[str, Any]:
+    """metrics.json of a finished run.
+
+    Raises:
+        RunDirectoryError: it is damaged.
+    """
+    try:
+        found = read_json(run / METRICS)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        fix = "restore a copy, or train again with --overwrite"
+        raise RunDirectoryError("is damaged", where=str(run / METRICS), fix=fix)
+    return found
 
 
 def is_started(run: Path) -> bool:
@@ -25,7 +44,8 @@ def is_started(run: Path) -> bool:
 
 def default_out(train: str, strategy: str, resume: bool) -> Path:
     """`runs/inbox-lora`, or the next free number of it; with `resume`, the last one that was started."""
-    stem = re.sub(r"[^\w.-]+", "-", Path(train).name.split(".")[0]).strip("-.")[:80] or "run"
+    stem = re.sub(r"[^\w.-]+", "-", Path(train).name.split(".")[0]).strip("-.") or "run"
+    stem = stem.encode()[:120].decode(errors="ignore")  # a name has 255 bytes at most, and more is put to this one
     base = Path("runs") / f"{stem}-{strategy}"
     taken, number = [], 1
     while (path := base if number == 1 else base.with_name(f"{base.name}-{number}")).exists():
@@ -61,9 +81,20 @@ def claimed(run: Path, resume: bool, overwrite: bool) -> Iterator[None]:
         elif is_started(run) and not resume:
             fix = "continue it with --resume, replace it with --overwrite, or choose another --out"
             raise RunDirectoryError("has an unfinished run", where=str(run), fix=fix)
+        sweep(run)
         yield
     finally:
         held.__exit__(None, None, None)
+
+
+def sweep(run: Path) -> None:
+    """Removes what killed processes left half-written; whoever holds the directory is the only one in it."""
+    for path in (*run.iterdir(), *run.glob("predictions/*"), *run.glob(f"{CHECKPOINTS}/*")):
+        if HALF_WRITTEN.fullmatch(path.name):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def clear(run: Path) -> None:

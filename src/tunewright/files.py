@@ -1,4 +1,4 @@
-"""Files that exist whole or not at all, and their fingerprints."""
+"""Files that exist whole or not at all, and their fingerprints; JSON, and YAML that is read strictly."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from .errors import UnsafeError
+import yaml
+
+from .errors import ConfigError, UnsafeError
 
 SHARE_OF_DISK = 0.25  # that the cache folder may have: of what it has and of what is free
 
@@ -50,16 +54,44 @@ def flush_to_disk(path: Path) -> None:
 
 
 @contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns what libraries in Rust (safetensors, tokenizers) raise of a full disk into an OSError."""
+    try:
+        yield
+    except Exception as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None or isinstance(error, OSError):
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+
+
+@contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A file beside `path` to write into; it becomes `path` in one move when the block ends well, else it is gone."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = path.with_name(f".{os.getpid()}.{time.monotonic_ns()}.tmp")  # the name itself may fill its 255 bytes
     try:
         yield beside
         flush_to_disk(beside)
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """The same of a folder; one that is there goes right before the new one comes."""
+    beside = path.with_name(f".{os.getpid()}.{time.monotonic_ns()}.tmp")
+    beside.mkdir(parents=True)
+    try:
+        with disk_errors(path):
+            yield beside
+        for file in (*beside.iterdir(), beside):
+            flush_to_disk(file)
+        shutil.rmtree(path, ignore_errors=True)
+        os.rename(beside, path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -74,7 +106,11 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Raises ValueError where it is no JSON, or nested by the thousand."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("brackets are nested too deeply") from None
 
 
 def finite(value: Any) -> Any:
@@ -147,3 +183,68 @@ def make_room(size: int) -> None:
             break
         path.unlink(missing_ok=True)
         used -= bytes_of
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML (S4) in which a key given twice is an error instead of the last one winning, and a date is text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own way)
+        first: [item for item in known if item[0] != "tag:yaml.org,2002:timestamp"]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = []
+        for node_of_key, _ in node.value:
+            if node_of_key.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(node_of_key, deep=True)
+            if key in seen:
+                problem = f"key {key!r} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, node_of_key.start_mark)
+            seen.append(key)
+        return super().construct_mapping(node, deep)
+
+
+class _ExactDumper(yaml.SafeDumper):
+    """Safe YAML in which line ends are escaped: PyYAML would read the rarer ones (NEL) back as blanks."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        style = None if data.splitlines() == [data] else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_ExactDumper.add_representer(str, _ExactDumper.represent_str)
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, _StrictLoader)  # noqa: S506  (a SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{where}, line {mark.line + 1}" if mark else where
+        problem = getattr(error, "problem", None) or "not YAML"
+    except (ValueError, RecursionError) as error:  # `!!int x`; brackets nested by the thousand
+        place, problem = where, str(error)
+    tag = re.search(r"constructor for the tag '(.*)'", problem)
+    problem = f"the tag {tag[1].replace('tag:yaml.org,2002:', '!!')} is not allowed" if tag else problem
+    fix = "indent with spaces" if "\\t" in problem else "write plain YAML: keys, values, lists"
+    raise ConfigError(f"cannot be read: {problem}", where=place, fix=fix)
+
+
+def to_yaml(value: Any) -> str:
+    """YAML from which `parse_yaml` makes an equal value."""
+    return yaml.dump(value, Dumper=_ExactDumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def read_mapping(path: str | Path) -> dict[str, Any]:
+    """The raw mapping of a YAML file, not yet validated."""
+    where = str(path)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read: {error}", where=where, fix="give a YAML text file") from None
+    raw = parse_yaml(text, where)
+    if not isinstance(raw, dict):
+        raise ConfigError("is no mapping of keys to values", where=where, fix="start with `data: {train: FILE}`")
+    return raw

@@ -68,8 +68,8 @@ class Scored:
 
 
 def unwrapped(model: Any) -> Any:
-    """The model out of DDP's wrapper."""
-    return model.module if type(model).__name__ == "DistributedDataParallel" else model
+    """The model out of DDP's or DeepSpeed's wrapper."""
+    return model.module if type(model).__name__ in ("DistributedDataParallel", "DeepSpeedEngine") else model
 
 
 def inner(model: Any) -> Any:

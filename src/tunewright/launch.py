@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import models
 from .config import RunConfig
@@ -14,6 +15,7 @@ from .errors import ConfigError
 from .resolve import resumed_precision
 from .tasks.base import Task
 from .training import precision as arithmetic
+from .training.engines import Engine, engine_for, wants_deepspeed
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -31,15 +33,48 @@ def with_model(config: RunConfig, task: Task) -> RunConfig:
 
 def make_accelerator() -> Accelerator:
     """Accelerate's view of the processes and devices of this launch."""
+    import torch
     from accelerate import Accelerator
-    from accelerate.utils import DistributedType
+    from accelerate.utils import InitProcessGroupKwargs
 
-    accelerator = Accelerator()
-    known = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
-    if accelerator.distributed_type not in known:
-        what = f"{accelerator.distributed_type.value} is not supported yet"
-        raise ConfigError(what, where="accelerate", fix="launch with one process, or with DDP (--multi_gpu, --cpu)")
+    os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"  # every process loads the weights, and keeps its part
+    how: dict[str, Any] = {"mixed_precision": "no"}  # training.precision alone decides
+    if "LOCAL_RANK" in os.environ and not torch.accelerator.is_available():  # or the processes would not find another
+        gloo = {"kwargs_handlers": [InitProcessGroupKwargs(backend="gloo")]}
+        how |= gloo if wants_deepspeed() else {"cpu": True}
+    accelerator = Accelerator(**how)
+    if reason := refused_launch(accelerator):
+        raise ConfigError(reason, where="accelerate", fix="launch it as docs/distributed.md shows")
     return accelerator
+
+
+def refused_launch(accelerator: Accelerator) -> str | None:
+    """Why a launch like this is not supported, or None."""
+    kind = accelerator.distributed_type.value
+    if kind not in ("NO", "MULTI_CPU", "MULTI_GPU", "FSDP", "DEEPSPEED"):
+        return f"{kind} is not supported"
+    engine = engine_for(accelerator)
+    if engine is not Engine and accelerator.num_processes == 1:
+        return f"{engine.name} divides a run among processes, and this is one"
+    return engine.refuses(accelerator)
+
+
+def refuse_engine(accelerator: Accelerator, config: RunConfig) -> None:
+    """Raises ConfigError where the engine cannot do the run; asked before any model is loaded."""
+    engine, strategy = engine_for(accelerator), config.strategy
+    if engine is Engine:
+        return
+    fix = "launch with DDP: without --use_fsdp and --use_deepspeed"
+    if strategy.frozen_bottom:
+        what = f"{engine.name} cannot keep what frozen blocks say, nor unfreeze blocks later"
+        raise ConfigError(what, where=f"strategy.kind: {strategy.kind}", fix=fix)
+    if strategy.load_kwargs():
+        raise ConfigError(
+            f"{engine.name} cannot divide four-bit weights", where=f"strategy.kind: {strategy.kind}", fix=fix
+        )
+    if config.training.precision == "fp16":
+        what = f"{engine.name} has no scale for gradients in fp16"
+        raise ConfigError(what, where="training.precision", fix="use bf16 or fp32")
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .embedded import ALIASES, installed
-from .errors import ConfigError, ModelError, suggest
+from .errors import ConfigError, ModelError, TunewrightError, suggest
 from .files import digest, sha256
 from .vetting import sidecar, vet
 
@@ -27,6 +27,7 @@ FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "1_Pooling/*"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")
 HEADS = ("classifier", "score", "pooler", "pre_classifier", "head", "cls", "qa_outputs")
 EXPECTED = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError)  # of broken files
+MOST_BLOCKS = 10_000
 SHAPES = ["*.json", "*.txt", "*.model", "1_Pooling/*"]  # what a model without weights is built from
 
 
@@ -55,9 +56,12 @@ class Source:
         from transformers import AutoConfig
 
         with loading(self.name):
-            return AutoConfig.from_pretrained(
+            found = AutoConfig.from_pretrained(
                 self.folder, trust_remote_code=self.trust_remote_code, local_files_only=True
             )
+            if num_blocks(found) > MOST_BLOCKS:  # a damaged number would build layers for hours
+                raise ValueError(f"config.json asks for {num_blocks(found):,} layers")
+        return found
 
     @cached_property
     def fingerprint(self) -> str:
@@ -135,7 +139,7 @@ def download(name: str, trust_remote_code: bool, remedy: str, patterns: list[str
         raise ModelError("there is no such folder", where=f"model: {name}", fix=f"{near}; or give a hub id")
     try:
         return Path(snapshot_download(name, allow_patterns=patterns + (["*.py"] if trust_remote_code else [])))
-    except Exception as error:
+    except (OSError, ValueError, RuntimeError) as error:  # the hub's own are of these
         near = suggest(name, ALIASES)
         what = f"is no folder here, and the hub did not give it ({type(error).__name__})"
         raise ModelError(what, where=f"model: {name}", fix=f"{near}; {remedy}") from error
@@ -166,7 +170,9 @@ class loading:
         transformers.logging.disable_progress_bar()
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, EXPECTED) or type(error).__name__.startswith(("Safetensor", "StrictDataclass")):
+        if isinstance(error, TunewrightError | MemoryError):
+            return
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":  # tokenizers, of a broken file
             told = " ".join(str(error).split())[:300] or str(kind)
             fix = "check that the folder is whole"
             raise ModelError(f"cannot be loaded: {told}", where=f"model: {self.name}", fix=fix) from error
@@ -184,6 +190,7 @@ def load_tokenizer(source: Source, by_words: bool = False) -> Any:
     safe = {"trust_remote_code": source.trust_remote_code, "local_files_only": True}
     with loading(source.name):
         tokenizer = AutoTokenizer.from_pretrained(source.folder, **safe)
+        tokenizer("a")  # some faults of its files show only now
         if by_words and "ByteLevel" in str(tokenizer.backend_tokenizer.pre_tokenizer):
             tokenizer = AutoTokenizer.from_pretrained(source.folder, add_prefix_space=True, **safe)
             put_blanks(tokenizer.backend_tokenizer.pre_tokenizer)  # classes without a name of their own ignore it

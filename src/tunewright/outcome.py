@@ -15,6 +15,7 @@ from .desk.checking import for_ledger
 from .evaluation import scalars
 from .files import finite, write_text
 from .resolve import now
+from .tasks.scores import lines, scores_of
 from .training.memory import peak_memory_mb
 from .training.state import State, best_evaluation
 
@@ -51,7 +52,7 @@ def ledger_of(session: Session) -> dict[str, Any]:
 
 def metrics_of(session: Session, model: nn.Module, state: State, outputs: dict[str, list[Any]]) -> dict[str, Any]:
     """metrics.json."""
-    scores = {name: session.task.score(values, session.rows(name)) for name, values in outputs.items()}
+    scores = {name: scores_of(session.task, values, session.rows(name)) for name, values in outputs.items()}
     metric = session.task.metric
     best = best_evaluation(state.evaluations, metric)
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
@@ -92,7 +93,7 @@ def clean_scores(session: Session, outputs: dict[str, list[Any]]) -> dict[str, A
         leaked, rows = set(numbers), session.rows(name)
         kept = [place for place, row in enumerate(rows) if row.number not in leaked]
         if kept and name in outputs:
-            scores = session.task.score([outputs[name][place] for place in kept], [rows[place] for place in kept])
+            scores = scores_of(session.task, [outputs[name][at] for at in kept], [rows[at] for at in kept])
             found[name] = {**scalars(scores), "left_out": len(rows) - len(kept)}
     return found
 
@@ -113,13 +114,9 @@ def versions() -> dict[str, str]:
 def write_predictions(run: Path, task: Task, intake: Intake, outputs: dict[str, list[Any]]) -> None:
     """predictions/SPLIT.jsonl: each row's text, label and prediction, for people and later features to look at."""
     for name, values in outputs.items():
-        lines = []
-        for row, output in zip(intake.splits[name].rows, values, strict=True):
-            verdict = task.verdict(row, task.decode(output, row))
-            named = {} if row.id is None else {"id": row.id}
-            line = {"row": row.number, **named, "text": " | ".join(row.text), **verdict}
-            lines.append(json.dumps(finite(line), ensure_ascii=False) + "\n")
-        write_text(run / "predictions" / f"{name}.jsonl", "".join(lines))
+        told = lines(task, values, intake.splits[name].rows)
+        text = "".join(json.dumps(finite(line), ensure_ascii=False) + "\n" for line in told)
+        write_text(run / "predictions" / f"{name}.jsonl", text)
 
 
 def command_line() -> str:

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from . import artifact
-from .errors import ConfigError
+from .errors import ConfigError, ModelError
 from .evaluation import largest_distance, outputs_of
 from .models import widths
 from .startup import settled
-from .tasks.base import Encoded, Row
+from .tasks.base import Encoded, Features, Row
 from .training.precision import use_fast_fp32, use_fast_products
 
 PRECISIONS = ("fp32", "bf16", "int8")
+PARITY = 1e-3  # that a logit of the saved model may differ by
 SAMPLE = 64  # rows that are answered twice, to tell what a lower precision changes
 
 
@@ -116,3 +117,25 @@ def refuse(precision: str, predictor: Predictor) -> None:
         what, fix = "int8 is for predictions on a CPU", "choose bf16"
     if fix:
         raise ConfigError(what, where="precision", fix=fix)
+
+
+def prove_parity(
+    run: Path, trust_remote_code: bool, rows: Sequence[Row], features: Sequence[Features], outputs: Sequence[Any]
+) -> None:
+    """Loads what was saved and asks it again: what is served must be what was trained.
+
+    Args:
+        rows, features, outputs: some rows, what the model in memory was fed for them, and what it said.
+
+    Raises:
+        ModelError: a token id differs, or a logit by more than rounding.
+    """
+    where, fix = str(run / "model"), "report this with run.yaml"
+    predictor = Predictor.load(run, trust_remote_code)
+    for served, trained, row in zip(predictor.encoded(rows).features, features, rows, strict=True):
+        if [list(window) for window in served.windows] != [list(window) for window in trained.windows]:
+            raise ModelError(f"the saved tokenizer reads row {row.number} differently", where=where, fix=fix)
+    gap = largest_distance(predictor.artifact.task, predictor.outputs(rows), outputs)
+    if gap > PARITY:
+        what = f"the saved model answers differently (largest difference of a logit: {gap:.2g})"
+        raise ModelError(what, where=where, fix=fix)

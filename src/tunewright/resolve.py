@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .config import RunConfig, parse_yaml
+from .config import RunConfig
 from .data.sources import is_hub_id
 from .errors import ConfigError, DataError
+from .files import parse_yaml
 from .intake import Intake, Split
 from .models import Source, widths
 from .strategies.base import Scale, Strategy
@@ -128,11 +129,13 @@ def refuse_unread(config: RunConfig, task: Task, given: set[str]) -> None:
         raise ConfigError("\n".join(lines))
 
 
-def balanced(config: RunConfig, task: Task, intake: Intake) -> Task:
-    """The task with `training.balance`, where it is asked for; after `refuse_unread`, which knows who can do it."""
+def settle(config: RunConfig, intake: Intake, source: Source) -> Task:
+    """The task as it will be run with this model and on these rows; raises ConfigError of settings without effect."""
+    task = effective_task(intake.task, config.strategy, source)
+    refuse_unread(config, task, {name for name in ("validation", "test") if getattr(config.data, name)})
     if config.training.balance == "none":
         return task
-    able: Any = task
+    able: Any = task  # `refuse_unread` knows who can do it
     found: Task = able.balanced(config.training.balance, intake.splits["train"].rows)
     return found
 
@@ -190,7 +193,7 @@ def resumed_precision(run: Path) -> str | None:
     try:
         raw = parse_yaml((run / "run.yaml").read_text(encoding="utf-8"), str(run / "run.yaml"))
         return str(raw["training"]["precision"])
-    except (OSError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -36,6 +36,7 @@ class Session:
     """What the chapters of one run share."""
 
     config: RunConfig
+    asked: RunConfig  # before `auto` was resolved
     run: Path
     intake: Intake
     source: models.Source
@@ -45,11 +46,10 @@ class Session:
     accelerator: Accelerator
     precision: arithmetic.Precision
     listener: Listener
+    checked: Checked | None  # what was found in the data
     started: float
-    checked: Checked | None = None  # what was found in the data
     before: dict[str, Any] | None = None  # scores of the untuned model
     kept: tuple[int, list[Any]] | None = None  # step and validation outputs of the best evaluation
-    sized: bool = False  # whether the micro-batches' size was given, and is not ours to choose
     pause: Callable[[State], bool] | None = None  # as in training.loop.Loop
     ranging: bool = False  # whether a range test is still to choose the learning rate
     range_test: dict[str, Any] | None = None  # what it found

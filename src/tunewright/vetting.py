@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ModelError, UnsafeError
+from .files import read_json
 
 if TYPE_CHECKING:
     from .models import Source
@@ -20,7 +20,7 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 def sidecar(path: Path) -> dict[str, Any]:
     """A small JSON file that may be absent."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
@@ -34,7 +34,7 @@ def vet(source: Source) -> None:
             "the folder has no config.json", where=str(source.folder), fix="give a model in Hugging Face format"
         )
     try:
-        config = json.loads(config_file.read_text(encoding="utf-8"))
+        config = read_json(config_file)
     except ValueError as error:
         raise ModelError(
             f"config.json is no JSON: {error}", where=str(source.folder), fix="fetch the model again"

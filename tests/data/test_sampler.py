@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunewright.data.sampler import by_length, epoch_steps, evenly, micro_batches, num_steps
+from tunewright.data.sampler import by_length, epoch_steps, even_cuts, evenly, micro_batches, num_steps
 
 EASY = settings(deadline=None, derandomize=True, max_examples=25)
 LENGTHS = st.lists(st.integers(1, 128), max_size=300)
@@ -106,6 +106,15 @@ def test_evaluation_batches_hold_each_row_once_within_their_tokens(lengths, toke
     assert all(len(rows) == 1 or len(rows) * width <= tokens for rows, width in zip(batches, widths, strict=True))
 
 
+def test_a_row_longer_than_a_batch_is_a_batch_by_itself():
+    assert [rows.tolist() for rows in by_length([9, 8, 2, 2], 4)] == [[0], [1], [2, 3]]
+
+
+@pytest.mark.parametrize(("rows", "size", "steps"), [(0, 4, 0), (1, 4, 1), (8, 4, 2), (9, 4, 3)])
+def test_the_last_step_of_an_epoch_may_be_short(rows, size, steps):
+    assert num_steps([5] * rows, size) == steps == len(epoch_steps([5] * rows, size, 0, 0))
+
+
 CLASSES = st.lists(st.integers(0, 5), min_size=1, max_size=200)
 
 
@@ -128,6 +137,10 @@ def test_no_row_comes_again_before_all_of_its_class_have_come(classes, seed, epo
             np.array(classes) == label
         ]
         assert times.max() - times.min() <= 1
+
+
+def test_of_no_row_none_is_drawn():
+    assert evenly([], 0, 0).tolist() == []
 
 
 def test_even_draws_are_a_pure_function_of_seed_and_epoch():  # R5
@@ -154,6 +167,13 @@ def test_steps_by_tokens_have_each_row_once_and_none_is_empty(lengths, tokens, s
         assert len(steps) == num_steps(lengths, None, tokens)  # the same in every epoch: a step's number tells both
         assert sorted(np.concatenate(list(steps)).tolist()) == list(range(len(lengths)))
         assert min(map(len, steps)) > 0
+
+
+@pytest.mark.parametrize(
+    ("lengths", "cuts"), [([1, 1, 1, 100], [0, 2, 3]), ([100, 1, 1, 1], [0, 1, 2]), ([4, 4, 4, 4, 4, 4], [0, 2, 4])]
+)
+def test_steps_by_tokens_are_cut_where_a_share_ends_and_leave_a_row_for_each(lengths, cuts):
+    assert even_cuts(np.array(lengths), 3).tolist() == cuts
 
 
 def test_steps_by_tokens_have_about_so_many():

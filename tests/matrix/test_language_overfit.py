@@ -13,6 +13,7 @@ from tests.conftest import WORDS
 from tests.language_models import make_language_model
 from tests.matrix.conftest import COLOURS
 from tests.matrix.language import FIRST
+from tests.matrix.walk import learned
 from tunewright.component import members
 from tunewright.strategies.base import Strategy
 
@@ -43,11 +44,12 @@ def write(task: str, path: Path, swapped: bool = False) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def learned(folder: Path, task: str, strategy: str, model: Path, steps: int) -> list[dict]:
-    """The history of a run on folder/train.jsonl, which is written to folder/run."""
-    raw = {
+def configuration(folder: Path, task: str, strategy: str, model: Path, steps: int) -> dict:
+    """A run on folder/train.jsonl, which is written to folder/run."""
+    return {
         "model": str(model),
-        "data": {"train": str(folder / "train.jsonl"), "validation_share": 0, "test_share": 0, "max_length": 64},
+        "data": {"train": str(folder / "train.jsonl"), "validation_share": 0, "test_share": 0, "max_length": 64,
+                 "check_seconds": 0},
         "task": {"kind": task, "score_answers": 0},
         "strategy": {"kind": strategy, **({"dropout": 0} if strategy in ("lora", "qlora") else {})},
         "training": {
@@ -56,8 +58,6 @@ def learned(folder: Path, task: str, strategy: str, model: Path, steps: int) -> 
         },
         "out": str(folder / "run"),
     }  # fmt: skip
-    tw.train(raw, progress=False)
-    return [json.loads(line) for line in (folder / "run" / "history.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def pretrained(tmp_path_factory) -> dict[str, Path]:
         folder = tmp_path_factory.mktemp(task)
         model = make_language_model(folder / "model", FIRST[task], spread=0.5)
         write(task, folder / "train.jsonl", swapped=True)
-        assert learned(folder, task, "full", model, 200)[-1]["loss"] < NEAR_ZERO
+        tw.train(configuration(folder, task, "full", model, 200), progress=False)
         found[FIRST[task]] = folder / "run"
     return found
 
@@ -77,7 +77,8 @@ def pretrained(tmp_path_factory) -> dict[str, Path]:
 @pytest.mark.parametrize(("task", "strategy"), CASES)
 def test_every_pair_learns_sixteen_answers_by_heart(tmp_path, pretrained, task, strategy):
     write(task, tmp_path / "train.jsonl")
-    lines = learned(tmp_path, task, strategy, pretrained[FIRST[task]], STEPS.get(strategy, 200))
+    raw = configuration(tmp_path, task, strategy, pretrained[FIRST[task]], STEPS.get(strategy, 200))
+    lines = learned(raw, NEAR_ZERO)
     assert lines[0]["loss"] > 0.5
     assert lines[-1]["loss"] < NEAR_ZERO, f"from {lines[0]['loss']:.3f} to {lines[-1]['loss']:.3f}"
     if task == "preference":

@@ -37,7 +37,7 @@ def configuration(name: str, task: str, model: str, files: tuple[str, str], out:
     solved = strategy["kind"] == "feature_extraction" and task == "sequence_classification"
     return {
         "model": model,
-        "data": {"train": files[0], "validation": files[1]},
+        "data": {"train": files[0], "validation": files[1], "check_seconds": 0},
         "task": chosen,
         "strategy": strategy,
         "training": {} if solved else {**settings, **training},
@@ -45,13 +45,24 @@ def configuration(name: str, task: str, model: str, files: tuple[str, str], out:
     }
 
 
+def task_of(name: str, architecture: str) -> str:
+    """Each strategy meets each task and each architecture, though not each task on each architecture."""
+    if name.endswith("pooled"):
+        return "sequence_classification"
+    return TASKS[(list(STRATEGIES).index(name) + ARCHITECTURES.index(architecture)) % len(TASKS)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("task", TASKS)
-def test_every_pair_trains_resumes_and_is_served_or_is_refused(tmp_path, task, architecture):  # R5, R12, R13
+def test_every_pair_trains_resumes_and_is_served_or_is_refused(tmp_path, architecture):  # R5, R12, R13
     model = str(make_model(tmp_path / "model", architecture))
-    files = data_for(task, tmp_path)
-    names = [name for name in STRATEGIES if task == "sequence_classification" or not name.endswith("pooled")]
-    make = lambda name, way: configuration(name, task, model, files, tmp_path / f"{name}-{way}")  # noqa: E731
-    refused = walk({name: (make(name, "whole"), make(name, "cut")) for name in names})
-    assert len(refused) < len(names) / 4
+    files = {}
+    for task in TASKS:
+        (tmp_path / task).mkdir()
+        files[task] = data_for(task, tmp_path / task)
+    cases = {}
+    for name in STRATEGIES:
+        task = task_of(name, architecture)
+        make = lambda way: configuration(name, task, model, files[task], tmp_path / f"{name}-{way}")  # noqa: B023, E731
+        cases[name] = make("whole"), make("cut")
+    assert len(walk(cases)) < len(cases) / 4

@@ -11,12 +11,12 @@ import pytest
 import tunewright as tw
 from tests.conftest import WORDS, make_model
 from tests.matrix.conftest import COLOURS, TASKS, pooled
+from tests.matrix.walk import learned
 from tunewright.component import members
 from tunewright.strategies.base import Strategy
 
 NEAR_ZERO = 0.05  # nats; guessing costs 0.7 to 2
 RATES = {"prompt_tuning": 0.1, "prefix_tuning": 0.1, "ia3": 0.05, "bitfit": 0.02, "feature_extraction": 0.05}
-ARCHITECTURES = ["bert", "modernbert"]
 
 
 def write(task: str, path: Path) -> None:
@@ -38,13 +38,13 @@ def write(task: str, path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("strategy", sorted(members(Strategy)))
-def test_every_pair_learns_sixteen_rows_by_heart(tmp_path, strategy, task, architecture):
+def test_every_pair_learns_sixteen_rows_by_heart(tmp_path, strategy, task):
+    turn = sorted(members(Strategy)).index(strategy) + TASKS.index(task)
+    refused = strategy in ("prefix_tuning", "bitfit")  # by ModernBERT; the matrix asserts it
+    architecture = "modernbert" if turn % 2 and not refused else "bert"
     model = make_model(tmp_path / "model", architecture, spread=0.3)  # frozen features must tell texts apart
-    if architecture == "modernbert" and strategy in ("prefix_tuning", "bitfit"):
-        pytest.skip("refused; the matrix asserts it")
     write(task, tmp_path / "train.jsonl")
     training = {
         "max_steps": 300, "batch_size": 16, "learning_rate": RATES.get(strategy, 2e-3), "precision": "fp32",
@@ -55,12 +55,15 @@ def test_every_pair_learns_sixteen_rows_by_heart(tmp_path, strategy, task, archi
     weak = {"regularisation": [1e-6]} if solved else {}
     raw = {
         "model": str(model),
-        "data": {"train": str(tmp_path / "train.jsonl"), "validation_share": 0, "test_share": 0},
+        "data": {"train": str(tmp_path / "train.jsonl"), "validation_share": 0, "test_share": 0, "check_seconds": 0},
         "task": pooled(strategy, task),
         "strategy": {"kind": strategy, **dropout, **weak},
         "training": {} if solved else training,
         "out": str(tmp_path / "run"),
     }
-    tw.train(raw, progress=False)
-    losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
-    assert losses[-1] < NEAR_ZERO, f"from {losses[0]:.3f} to {losses[-1]:.3f}"
+    if solved:
+        tw.train(raw, progress=False)
+        lines = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    else:
+        lines = learned(raw, NEAR_ZERO)
+    assert lines[-1]["loss"] < NEAR_ZERO, f"from {lines[0]['loss']:.3f} to {lines[-1]['loss']:.3f}"

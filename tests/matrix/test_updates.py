@@ -31,7 +31,7 @@ def trained(strategy: str, task: str, micro: int, model: Path, folder: Path) -> 
     quiet = {"dropout": 0} if strategy in ("lora", "qlora") else {}
     raw = {
         "model": str(model),
-        "data": {"train": files[0], "validation": files[1]},
+        "data": {"train": files[0], "validation": files[1], "check_seconds": 0},
         "task": pooled(strategy, task),
         "strategy": {"kind": strategy, **quiet},
         "training": {"max_steps": 2, "batch_size": 8, "micro_batch_size": micro, "learning_rate": 1e-3, "dropout": 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from tunewright import artifact, models
 from tunewright.config import load
 from tunewright.errors import ConfigError
 from tunewright.evaluation import outputs_of
+from tunewright.run import train
+from tunewright.training.progress import Listener
 
 ROUNDED = ("merged", "pissa")  # the same sums in another order
 
@@ -46,6 +49,30 @@ def walk(cases: dict[str, tuple[dict, dict]]) -> list[str]:
             assert output[1] == expected[1], name
         assert plain <= 1e-5, f"{name}: plain transformers and peft differ by {plain}"
     return refused
+
+
+class Learned(Exception):
+    """A loss is near zero."""
+
+
+class UntilLearned(Listener):
+    """Ends a run at the first step that finds all rows known: no later one tells more."""
+
+    def __init__(self, near_zero: float) -> None:
+        self.near_zero, self.lines = near_zero, []
+
+    def on_step(self, state, log) -> None:
+        self.lines.append(log)
+        if log["loss"] < self.near_zero:
+            raise Learned
+
+
+def learned(raw: dict, near_zero: float) -> list[dict]:
+    """What was logged of each step of a run, which ends where its loss is near zero."""
+    listener = UntilLearned(near_zero)
+    with contextlib.suppress(Learned):
+        train(load(raw), listener=listener)
+    return listener.lines
 
 
 def refused_with_its_reason(raw: dict) -> bool:

@@ -118,7 +118,9 @@ def seen(monkeypatch) -> list[dict]:
                 "loop": self,
                 "step": self.state.step,
                 "trains": {name for name, value in named.items() if value.requires_grad},
-                "groups": [(g["title"], g["lr"], g["weight_decay"], g["names"]) for g in self.optimizer.param_groups],
+                "groups": [
+                    (g["title"], g["lr"], g["weight_decay"], g["names"]) for g in self.engine.optimizer.param_groups
+                ],
                 "at_rest": {name for name, module in self.model.named_modules() if not module.training},
                 "values": {name: value.detach().clone() for name, value in named.items()},
                 "cached": self.cached is not None,
@@ -162,8 +164,8 @@ def test_what_starts_late_has_its_own_warm_up_and_fresh_moments(small, seen):
     assert rates["block 0"] == pytest.approx([1e-3 * share for share in [*[0] * 8, *climb[:2]]])
     assert set(rates) == {"head", "block 1", "block 0"}  # the embeddings would start at step 12
     loop = seen[-1]["loop"]
-    taken = {group["title"]: {int(loop.optimizer.state[value]["step"]) for value in group["params"]}
-             for group in loop.optimizer.param_groups}  # fmt: skip
+    taken = {group["title"]: {int(loop.engine.optimizer.state[value]["step"]) for value in group["params"]}
+             for group in loop.engine.optimizer.param_groups}  # fmt: skip
     assert taken == {"head": {10}, "block 1": {6}, "block 0": {2}}
 
 

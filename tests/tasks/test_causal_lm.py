@@ -14,13 +14,12 @@ from torch.nn.functional import cross_entropy
 
 import tunewright as tw
 from tests.conftest import WORDS, assert_same_weights, weights_of
-from tests.language_models import DECODERS, make_language_model, make_language_tokenizer
+from tests.language_models import DECODERS, dressed, make_language_model
 from tests.training.test_resume import killed
 from tunewright import decoding
 from tunewright.data.row import Dialogue
 from tunewright.errors import CheckpointError, ConfigError, DataError
 from tunewright.evaluation import outputs_of
-from tunewright.models import locate
 from tunewright.tasks.base import Row
 from tunewright.tasks.causal_lm import CausalLM
 from tunewright.tasks.generative import Said
@@ -52,19 +51,6 @@ def write(path: Path, count: int = 24, shape: str = "completion", seed: int = 0)
         lines = [{"prompt": prompt, "completion": answer} for prompt, answer in pairs]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return str(path)
-
-
-@pytest.fixture(params=DECODERS)
-def kind(request):
-    return request.param
-
-
-def loaded(folder: Path, kind: str):
-    """(model with visible weights, tokenizer that was dressed)."""
-    path = make_language_model(folder / kind, kind, spread=0.3)
-    tokenizer = make_language_tokenizer(kind)
-    TASK.dress(tokenizer)
-    return TASK.build(locate(str(path))).eval(), tokenizer
 
 
 def configured(tmp_path: Path, kind: str = "llama", name: str = "run", shape: str = "completion",
@@ -106,7 +92,7 @@ def said(model, tokenizer, rows, task=TASK, at_once: bool = True, max_length: in
 
 
 def test_the_loss_is_torchs_over_the_answers_tokens_and_their_end(tmp_path, kind):  # D3, D4
-    model, tokenizer = loaded(tmp_path, kind)
+    model, tokenizer = dressed(TASK, tmp_path, kind)
     rows = rows_of()
     batch = TASK.collate(TASK.encode(rows, tokenizer, 64).features, tokenizer)
     expected, count = 0.0, 0
@@ -125,7 +111,7 @@ def test_the_loss_is_torchs_over_the_answers_tokens_and_their_end(tmp_path, kind
 
 
 def test_a_prompts_weight_is_counted_in_the_loss_and_in_what_it_is_divided_by(tmp_path):
-    model, tokenizer = loaded(tmp_path, "llama")
+    model, tokenizer = dressed(TASK, tmp_path, "llama")
 
     def of(**changed) -> tuple[float, float]:
         task = TASK.model_copy(update=changed)
@@ -139,7 +125,7 @@ def test_a_prompts_weight_is_counted_in_the_loss_and_in_what_it_is_divided_by(tm
 
 
 def test_every_token_of_a_text_but_the_first_is_a_target_once(tmp_path, kind):
-    model, tokenizer = loaded(tmp_path, kind)
+    model, tokenizer = dressed(TASK, tmp_path, kind)
     text = " ".join(WORDS * 3)
     row = Row(1, (text,), text)
     (whole,) = said(model, tokenizer, [row], TEXTS, max_length=200)
@@ -162,7 +148,7 @@ def test_every_token_of_a_text_but_the_first_is_a_target_once(tmp_path, kind):
 
 
 def test_together_and_alone_rows_have_the_same_probabilities_and_answers(tmp_path, kind):  # N5, D9
-    model, tokenizer = loaded(tmp_path, kind)
+    model, tokenizer = dressed(TASK, tmp_path, kind)
     together, alone = (said(model, tokenizer, rows_of(), at_once=at_once) for at_once in (True, False))
     for first, second in zip(together, alone, strict=True):
         np.testing.assert_allclose(first.log_probabilities, second.log_probabilities, rtol=0, atol=1e-5)
@@ -172,7 +158,7 @@ def test_together_and_alone_rows_have_the_same_probabilities_and_answers(tmp_pat
 
 
 def test_greedy_answers_padded_on_the_left_are_those_without_a_cache(tmp_path, kind):  # N5
-    model, tokenizer = loaded(tmp_path, kind)
+    model, tokenizer = dressed(TASK, tmp_path, kind)
     rows = rows_of(known=False)
     features = TASK.encode(rows, tokenizer, 64).features
     assert len({len(item.windows[0]) for item in features}) > 2
@@ -186,7 +172,7 @@ def test_greedy_answers_padded_on_the_left_are_those_without_a_cache(tmp_path, k
 
 def test_a_neighbour_without_room_does_not_shorten_an_answer(tmp_path):  # D9
     """Of 256 positions one prompt takes nearly all; the other's answer is as long as alone."""
-    model, tokenizer = loaded(tmp_path, "gpt2")
+    model, tokenizer = dressed(TASK, tmp_path, "gpt2")
     wanted = decoding.Decoding(8, 0.0, 1.0, 1, 1.0)
     write_all = partial(decoding.write, model, tokenizer, decoding=wanted, end=None)
     long, short = [5] * 253, [7, 8, 9]
@@ -197,7 +183,7 @@ def test_a_neighbour_without_room_does_not_shorten_an_answer(tmp_path):  # D9
 
 
 def test_a_prompt_is_fed_as_it_was_in_training(tmp_path, kind):
-    _, tokenizer = loaded(tmp_path, kind)
+    _, tokenizer = dressed(TASK, tmp_path, kind)
     trained = TASK.encode(rows_of(), tokenizer, 64).features
     asked = TASK.encode(rows_of(known=False), tokenizer, 64).features
     for known, unknown in zip(trained, asked, strict=True):
@@ -271,7 +257,7 @@ def test_answers_that_are_cut_are_counted_and_too_many_are_an_error(tmp_path):  
 
 
 def test_a_row_without_a_target_is_counted_and_left_out(tmp_path):  # D1
-    _, tokenizer = loaded(tmp_path, "llama")
+    _, tokenizer = dressed(TASK, tmp_path, "llama")
     long = Row(9, ("x",), "late", dialogue=Dialogue(({"role": "user", "content": " ".join(WORDS * 3)},
                                                      {"role": "assistant", "content": "late"})))  # fmt: skip
     encoded = TASK.encode([*rows_of(4), long], tokenizer, 40)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 import torch
 
 import tunewright as tw
-from tests.conftest import assert_same_weights
+from tests.conftest import assert_same_weights, settings, weights_of, write_rows
 from tests.training.test_resume import Heard, killed
 from tunewright.config import load
 from tunewright.errors import CheckpointError
@@ -38,6 +37,16 @@ def saved(folder: Path, *steps: int, run_id: str = "a" * 32) -> Checkpoints:
 def newest_step(checkpoints: Checkpoints, warnings: list | None = None) -> int | None:
     found = checkpoints.newest((warnings if warnings is not None else []).append)
     return found.state["step"] if found else None
+
+
+@pytest.fixture(scope="module")
+def whole(tiny, tmp_path_factory) -> str:
+    """An undisturbed run like those of `small`."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNEWRIGHT_CACHE", str(folder / "cache"))
+        tw.train(settings(tiny, write_rows(folder / "inbox.csv"), folder / "run"), progress=False)
+    return str(folder / "run")
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -84,14 +93,13 @@ def test_a_missing_optimizer_can_be_allowed_by_name(small):  # R4
     assert result.metrics["stopped"] == "completed"
 
 
-def test_there_is_no_random_state_to_lose(small):  # R4, R5: every step draws from (seed, step, process)
-    raw, noisy = small("raw", checkpoint_every=2), small("noisy", checkpoint_every=2)
-    tw.train(raw, progress=False)
+def test_there_is_no_random_state_to_lose(small, whole):  # R4, R5: every step draws from (seed, step, process)
+    noisy = small("noisy", checkpoint_every=2)
     killed(noisy, 3)
     torch.manual_seed(12345)
     torch.rand(100)
     tw.train(noisy, progress=False, resume=True)
-    assert_same_weights(raw["out"], noisy["out"])
+    assert_same_weights(whole, noisy["out"])
 
 
 def test_a_full_disk_leaves_the_checkpoint_before_and_a_clear_error(tmp_path):  # R2
@@ -137,17 +145,16 @@ def test_checkpoints_of_another_run_are_left_alone(tmp_path):  # R7
     assert [read(path).state["run_id"][0] for path in ours.ours()] == ["a"]
 
 
-def test_a_stale_checkpoint_does_not_disturb_a_new_run(small):  # R7
-    raw, alone = small("run", checkpoint_every=2), small("alone", checkpoint_every=2)
+def test_a_stale_checkpoint_does_not_disturb_a_new_run(small, whole):  # R7
+    raw = small("run", checkpoint_every=2)
     saved(Path(raw["out"]) / "checkpoints", 999, run_id="c" * 32)
     tw.train(raw, progress=False)
-    tw.train(alone, progress=False)
     assert (Path(raw["out"]) / "checkpoints" / "step-00000999").is_dir()
-    assert_same_weights(raw["out"], alone["out"])
+    assert_same_weights(whole, raw["out"])
 
 
 def test_best_and_last_both_survive_and_the_best_is_what_is_saved(small, monkeypatch):  # R8
-    import tunewright.run as run
+    from tunewright import fitting as run
 
     raw = small(checkpoint_every=1, evaluate_every=3)
     scores = iter([0.2, 0.9, 0.1, 0.4])  # at steps 3, 6, 9, 12
@@ -159,14 +166,12 @@ def test_best_and_last_both_survive_and_the_best_is_what_is_saved(small, monkeyp
     assert names == ["step-00000006", "step-00000012"]
     monkeypatch.undo()
     best = read(Path(raw["out"]) / "checkpoints" / "step-00000006", ("optimizer",)).model
-    from tests.conftest import weights_of
-
     final = weights_of(raw["out"])
     assert all(torch.equal(value, final[f"model.safetensors/{name}"]) for name, value in best.items())
 
 
 def test_the_best_checkpoint_reloads_to_its_recorded_score(small):  # R8
-    raw = small(evaluate_every=2, checkpoint_every=2, epochs=4)
+    raw = small(evaluate_every=2, checkpoint_every=2)
     result = tw.train(raw, progress=False)
     lines = [json.loads(line) for line in (result.path / "history.jsonl").read_text().splitlines()]
     recorded = {line["step"]: line["validation"] for line in lines if "validation" in line}
@@ -186,7 +191,7 @@ def test_nan_is_never_the_best(place):  # R9
 
 
 def test_a_metric_that_is_nan_throughout_does_not_break_a_run(small, monkeypatch):  # R9
-    import tunewright.run as run
+    from tunewright import fitting as run
 
     monkeypatch.setattr(run, "validate", lambda session, model, state: {"accuracy": float("nan"), "loss": float("nan")})
     result = tw.train(small(), progress=False)
@@ -225,7 +230,7 @@ def test_a_malicious_pickle_in_a_checkpoint_is_never_read(tmp_path):  # S1
     assert not (tmp_path / "owned").exists()
 
 
-def test_damage_is_said_in_the_run(small):  # R3
+def test_damage_is_said_in_the_run(small, whole):  # R3
     raw = small(checkpoint_every=2, keep_checkpoints=3)
     killed(raw, 7)
     newest = sorted(Path(raw["out"]).glob("checkpoints/step-*"))[-1]
@@ -235,7 +240,4 @@ def test_damage_is_said_in_the_run(small):  # R3
     assert any("model.safetensors is damaged" in text for text in heard.notes)
     assert "continuing from step 4" in heard.notes
     assert any("is damaged" in text for text in result.metrics["warnings"])
-    whole = small("whole", checkpoint_every=2, keep_checkpoints=3)
-    tw.train(whole, progress=False)
-    assert_same_weights(whole["out"], result.path)
-    shutil.rmtree(result.path)
+    assert_same_weights(whole, result.path)

@@ -17,8 +17,9 @@ import tunewright as tw
 from tests.conftest import WORDS, assert_same_weights, weights_of
 from tests.tasks.test_causal_lm import configured
 from tests.training.test_resume import Heard, killed
-from tunewright.config import load, read_mapping
+from tunewright.config import load
 from tunewright.errors import OutOfMemoryError
+from tunewright.files import read_mapping
 from tunewright.run import train
 from tunewright.tasks.base import Batch, Features, Loss
 from tunewright.training import memory

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 def speed_up(model: nn.Module, device: Any) -> None:
     """Puts the faster parts into a model that will train on a CPU; leaves it alone elsewhere."""
     if device.type == "cpu":
+        from .allocator import keep_memory
         from .attention import speed_up_attention
+        from .dropout import swap_dropout
+        from .embedding import sparse_embeddings
         from .lora import speed_up_linear
-        from .step import speed_up_step
 
-        speed_up_step(model)
+        keep_memory()
+        swap_dropout(model)
+        sparse_embeddings(model)
         speed_up_attention(model)
         speed_up_linear(model)

@@ -88,6 +88,8 @@ class Strategy(Component):
     # that `auto` tests it (training/range_test.py)
     frozen_bottom: ClassVar[bool] = False  # True: blocks below the lowest trainable one never change, so they may be
     # run once and cached, and run without dropout
+    merges: ClassVar[bool] = True  # whether what it trains is, or can become, the model's own weights: what the next
+    # run starts from
 
     def refuses(self, model_config: Any, task: Task) -> str | None:
         """Why this strategy can't be had for this model and task, or None. Asked before weights are loaded."""
@@ -117,13 +119,22 @@ class Strategy(Component):
     def defaults(self, scale: Scale) -> Defaults:
         """Learning rate, epochs and batch size where the user left them to us."""
 
-    @abstractmethod
+    def trains(self, name: str, in_head: bool) -> bool:
+        """Whether a parameter of the model trains; what this strategy adds to the model always does."""
+        return True
+
     def apply(self, model: nn.Module, task: Task) -> nn.Module:
         """Changes the model and marks what trains; returns the model to use."""
+        from ..heads import head_names
 
-    @abstractmethod
+        head = head_names(model)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(self.trains(name, name in head))
+        return model
+
     def groups(self, model: nn.Module, layers: Layers, rates: Rates) -> list[ParameterGroup]:
         """All parameters that will ever train, with their rates and starts. Biases and norms are never decayed."""
+        return head_and_body(model, layers, rates, getattr(self, "head_learning_rate", 1.0))
 
     def save(self, model: nn.Module, folder: Any) -> str:
         """Writes the weights in HF or PEFT format; returns "full" or "adapter"."""
@@ -155,7 +166,7 @@ def trainable(model: nn.Module) -> dict[str, Any]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def head_and_body(model: nn.Module, layers: Layers, rates: Rates, head_factor: float = 1.0) -> list[ParameterGroup]:
+def head_and_body(model: nn.Module, layers: Layers, rates: Rates, head_factor: float) -> list[ParameterGroup]:
     """Groups for strategies that give a new head a rate of its own, `head_factor` times the others'."""
     names, parameters = set(layers.head), trainable(model)
     head_factor = head_factor if rates.new_head else 1.0

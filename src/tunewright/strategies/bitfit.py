@@ -6,12 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from .base import Defaults, ParameterGroup, Rates, Scale, Strategy, head_and_body
+from .base import Defaults, Scale, Strategy
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from ..layers import Layers
     from ..tasks.base import Task
 
 
@@ -32,13 +29,5 @@ class BitFit(Strategy):
         """1e-3 for a width of 768 (Ben Zaken et al. 2022, appendix A.2: 1e-4 to 1e-3)."""
         return Defaults(round(1e-3 * scale.narrowness, 6), scale.epochs(4, 12), scale.batch_size)
 
-    def apply(self, model: nn.Module, task: Task) -> nn.Module:
-        from ..heads import head_names
-
-        head = head_names(model)
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name.endswith("bias") or name in head)
-        return model
-
-    def groups(self, model: nn.Module, layers: Layers, rates: Rates) -> list[ParameterGroup]:
-        return head_and_body(model, layers, rates, self.head_learning_rate)
+    def trains(self, name: str, in_head: bool) -> bool:
+        return in_head or name.endswith("bias")

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .base import Defaults, ParameterGroup, Rates, Scale, Strategy, head_and_body
+from .base import Defaults, Scale
+from .peft import Adapter, choose_modules, wrap
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..layers import Layers
     from ..tasks.base import Task
 
 
-class BottleneckAdapter(Strategy):
+class BottleneckAdapter(Adapter):
     """Trains a bottleneck after each attention and feed-forward, and the head; the base model stays as it is."""
 
     kind: Literal["bottleneck_adapter"] = "bottleneck_adapter"
     unsure_below: ClassVar[int] = 1000
+    merges: ClassVar[bool] = False  # there is a non-linearity between its matrices
     bottleneck_size: int = Field(64, ge=1, description="width inside (Houlsby et al. 2019, section 3.2: 8 to 256)")
     variant: Literal["houlsby", "pfeiffer"] = Field(
         "houlsby", description="after attention and feed-forward; pfeiffer: after the feed-forward only, half the size"
@@ -45,7 +45,6 @@ class BottleneckAdapter(Strategy):
     def apply(self, model: nn.Module, task: Task) -> nn.Module:
         from ..bottleneck import BottleneckConfig
         from ..heads import encoder_of
-        from .peft import choose_modules, wrap
 
         names = None if self.targets == "auto" else choose_modules(encoder_of(model), self.targets)
         return wrap(
@@ -59,11 +58,3 @@ class BottleneckAdapter(Strategy):
             scaling=self.scaling,
             target_modules=names,
         )
-
-    def groups(self, model: nn.Module, layers: Layers, rates: Rates) -> list[ParameterGroup]:
-        return head_and_body(model, layers, rates)
-
-    def save(self, model: nn.Module, folder: Path) -> str:
-        from .peft import save_adapter
-
-        return save_adapter(model, folder)

@@ -6,12 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from .base import Defaults, ParameterGroup, Rates, Scale, Strategy, split_by_decay, trainable
+from .base import Defaults, Scale, Strategy
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from ..layers import Layers
     from ..tasks.base import Task
 
 
@@ -51,13 +48,5 @@ class FeatureExtraction(Strategy):
         """Of the loop: a linear layer takes a high rate, and cached features make epochs cheap."""
         return Defaults(round(2e-3 * scale.narrowness, 6), scale.epochs(10, 30), scale.batch_size)
 
-    def apply(self, model: nn.Module, task: Task) -> nn.Module:
-        from ..heads import head_names
-
-        head = head_names(model)
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name in head)
-        return model
-
-    def groups(self, model: nn.Module, layers: Layers, rates: Rates) -> list[ParameterGroup]:
-        return split_by_decay("head", trainable(model), rates.learning_rate, rates.weight_decay)
+    def trains(self, name: str, in_head: bool) -> bool:
+        return in_head

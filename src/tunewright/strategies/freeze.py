@@ -40,10 +40,6 @@ class Freeze(Strategy):
         """As full fine-tuning: the upper blocks see the same gradients."""
         return Defaults(round(5e-5 * scale.narrowness, 7), scale.epochs(3, 10), scale.batch_size)
 
-    def apply(self, model: nn.Module, task: Task) -> nn.Module:
-        model.requires_grad_(True)
-        return model
-
     def groups(self, model: nn.Module, layers: Layers, rates: Rates) -> list[ParameterGroup]:
         """Frozen ones start after `steps`, or are left out; their requires_grad follows from that."""
         depth = len(layers.blocks)

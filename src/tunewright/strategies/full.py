@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from .base import Defaults, ParameterGroup, Rates, Scale, Strategy, head_and_body
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from ..layers import Layers
-    from ..tasks.base import Task
+from .base import Defaults, Scale, Strategy
 
 
 class Full(Strategy):
@@ -26,10 +20,3 @@ class Full(Strategy):
     def defaults(self, scale: Scale) -> Defaults:
         """5e-5 for a width of 768 (Devlin et al. 2019, appendix A.3: 2e-5 to 5e-5), growing as the width shrinks."""
         return Defaults(round(5e-5 * scale.narrowness, 7), scale.epochs(3, 10), scale.batch_size)
-
-    def apply(self, model: nn.Module, task: Task) -> nn.Module:
-        model.requires_grad_(True)
-        return model
-
-    def groups(self, model: nn.Module, layers: Layers, rates: Rates) -> list[ParameterGroup]:
-        return head_and_body(model, layers, rates, self.head_learning_rate)

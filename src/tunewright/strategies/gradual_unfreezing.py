@@ -53,10 +53,6 @@ class GradualUnfreezing(Strategy):
         """As full fine-tuning; an epoch more, because the lower blocks join late."""
         return Defaults(round(5e-5 * scale.narrowness, 7), scale.epochs(4, 10), scale.batch_size)
 
-    def apply(self, model: nn.Module, task: Task) -> nn.Module:
-        model.requires_grad_(True)
-        return model
-
     def groups(self, model: nn.Module, layers: Layers, rates: Rates) -> list[ParameterGroup]:
         depth = len(layers.blocks)
         first = [] if layers.head else [0]  # BART has no last norm, and its head is its embeddings

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from .base import Defaults, ParameterGroup, Rates, Scale, Strategy, head_and_body
+from .base import Defaults, Scale
+from .peft import Adapter, all_transposed, linear_modules, wrap
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..layers import Layers
     from ..tasks.base import Task
 
 KEYS_AND_VALUES = ("key", "value", "k_lin", "v_lin", "key_proj", "value_proj", "k_proj", "v_proj", "k", "v")
@@ -18,11 +17,12 @@ FUSED = ("Wqkv", "c_attn", "query_key_value")  # keys and values in one matrix w
 FEED_FORWARD = ("lin2", "wo", "down_proj", "c_proj", "Wo", "dense", "fc2")
 
 
-class IA3(Strategy):
+class IA3(Adapter):
     """Trains three vectors a block and the head: the fewest parameters that still reach every block."""
 
     kind: Literal["ia3"] = "ia3"
     unsure_below: ClassVar[int] = 1000
+    head_learning_rate: ClassVar[float] = 0.2  # times the vectors' rate: it is a matrix
 
     def defaults(self, scale: Scale) -> Defaults:
         """3e-3 for a width of 768 (Liu et al. 2022, section 3.3); vectors need more passes than matrices."""
@@ -32,7 +32,6 @@ class IA3(Strategy):
         import peft
 
         from ..heads import encoder_of
-        from .peft import all_transposed, wrap
 
         scaled, outputs = rescaled(encoder_of(model))
         names = [*scaled, *outputs]
@@ -45,20 +44,9 @@ class IA3(Strategy):
             fan_in_fan_out=all_transposed(encoder_of(model), names),
         )
 
-    def groups(self, model: nn.Module, layers: Layers, rates: Rates) -> list[ParameterGroup]:
-        """The head at a fifth of the vectors' rate: it is a matrix."""
-        return head_and_body(model, layers, rates, 0.2)
-
-    def save(self, model: nn.Module, folder: Path) -> str:
-        from .peft import save_adapter
-
-        return save_adapter(model, folder)
-
 
 def rescaled(model: Any) -> tuple[list[str], list[str]]:
     """(layers whose output is rescaled, feed-forward layers whose input is): by their names in the blocks."""
-    from .peft import linear_modules
-
     linear = linear_modules(model)
     ends = {name: name.rsplit(".", 1)[-1] for name in linear}
     keys = [name for name in linear if ends[name] in KEYS_AND_VALUES] or [n for n in linear if ends[n] in FUSED]

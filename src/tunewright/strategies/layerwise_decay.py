@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..layers import Layers
-    from ..tasks.base import Task
 
 
 class LayerwiseDecay(Strategy):
@@ -27,10 +26,6 @@ class LayerwiseDecay(Strategy):
     def defaults(self, scale: Scale) -> Defaults:
         """Twice the rate of full fine-tuning, which only the top block gets (Clark et al. 2020, table 7: 1e-4)."""
         return Defaults(round(1e-4 * scale.narrowness, 7), scale.epochs(3, 10), scale.batch_size)
-
-    def apply(self, model: nn.Module, task: Task) -> nn.Module:
-        model.requires_grad_(True)
-        return model
 
     def groups(self, model: nn.Module, layers: Layers, rates: Rates) -> list[ParameterGroup]:
         return by_depth(model, layers, rates, self.decay, self.head_learning_rate)

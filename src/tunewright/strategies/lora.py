@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .base import Defaults, ParameterGroup, Rates, Scale, Strategy, head_and_body
+from .base import Defaults, Scale
+from .peft import ATTENTION, Adapter, all_transposed, choose_modules, linear_modules, merged, require_matches, wrap
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..layers import Layers
     from ..tasks.base import Task
 
 Targets = Literal["attention", "all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)]
 Rank = Annotated[int, Field(ge=1)]
 
 
-class LowRank(Strategy):
+class LowRank(Adapter):
     """What LoRA and QLoRA have in common."""
 
     unsure_below: ClassVar[int] = 1000
@@ -49,7 +49,6 @@ class LowRank(Strategy):
         import peft
 
         from ..heads import encoder_of
-        from .peft import all_transposed, require_matches, wrap
 
         chosen = self.modules(encoder_of(model))
         require_matches(self.rank_pattern, chosen, "strategy.rank_pattern")
@@ -74,8 +73,6 @@ class LowRank(Strategy):
 
     def modules(self, model: nn.Module) -> list[str]:
         """Full names of the layers to change."""
-        from .peft import ATTENTION, choose_modules, linear_modules
-
         if self.targets == "all-linear":
             return linear_modules(model)
         return choose_modules(model, ATTENTION if self.targets == "attention" else tuple(self.targets))
@@ -83,9 +80,6 @@ class LowRank(Strategy):
     def defaults(self, scale: Scale) -> Defaults:
         """Ten times the rate of full fine-tuning (Hu et al. 2021, table 9: 4e-4 to 5e-4 for RoBERTa-base)."""
         return Defaults(round(5e-4 * scale.narrowness, 6), scale.epochs(4, 10), scale.batch_size)
-
-    def groups(self, model: nn.Module, layers: Layers, rates: Rates) -> list[ParameterGroup]:
-        return head_and_body(model, layers, rates)
 
 
 class LoRA(LowRank):
@@ -124,12 +118,11 @@ class LoRA(LowRank):
 
     def save(self, model: nn.Module, folder: Path) -> str:
         from ..heads import encoder_of, save_full
-        from .peft import merged, save_adapter
 
         if self.merge:
             save_full(merged(model), folder)
             return "full"
-        save_adapter(model, folder)
+        super().save(model, folder)
         inner: Any = encoder_of(model)
         if hasattr(inner, "initial_adapter"):
             convert(inner, folder)

@@ -6,16 +6,58 @@ import copy
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
 
 from ..errors import ConfigError, suggest
+from .base import ParameterGroup, Rates, Strategy, split_by_decay, trainable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from ..layers import Layers
     from ..tasks.base import Task
 
 ATTENTION = ("attention", "attn", "self_attn", "SelfAttention", "crossattention", "encoder_attn", "EncDecAttention")
+
+
+class Adapter(Strategy):
+    """A strategy whose parts PEFT puts beside the frozen model."""
+
+    def save(self, model: Any, folder: Path) -> str:
+        """The adapter as PEFT writes it; a head that PEFT does not keep goes beside it."""
+        from ..heads import encoder_of, save_head, writes
+
+        inner = encoder_of(model)
+        inner.save_pretrained(folder, safe_serialization=True)
+        if inner is not model or (inner.active_peft_config.is_prompt_learning and not writes(model)):
+            save_head(model, folder)
+        return "adapter"
+
+
+class VirtualTokens(Adapter):
+    """An adapter of trained vectors that stand in front of the text."""
+
+    merges: ClassVar[bool] = False
+    num_virtual_tokens: int = Field(
+        20, ge=1, description="their number (Lester et al. 2021, 3.2: 20 are nearly as good as 150)"
+    )
+    head_learning_rate: float = Field(0.2, gt=0, description="times the learning rate, for the head")
+
+    @property
+    def virtual_tokens(self) -> int:
+        return self.num_virtual_tokens
+
+    def groups(self, model: nn.Module, layers: Layers, rates: Rates) -> list[ParameterGroup]:
+        """Virtual tokens without decay (they are no matrix of a layer), and the head."""
+        parameters = trainable(model)
+        prompt = {name: value for name, value in parameters.items() if "prompt_encoder" in name}
+        head = {name: value for name, value in parameters.items() if name not in prompt}
+        return [
+            ParameterGroup("prompt", prompt, rates.learning_rate, 0.0),
+            *split_by_decay("head", head, rates.learning_rate * self.head_learning_rate, rates.weight_decay),
+        ]
 
 
 def wrap(model: Any, task: Task, config_class: Any, **settings: Any) -> nn.Module:
@@ -128,17 +170,6 @@ def require_matches(patterns: Iterable[str], names: list[str], where: str) -> No
         if not found:
             ends = {name.rsplit(".", 1)[-1] for name in names}
             raise ConfigError(f"no changed layer is called {pattern!r}", where=where, fix=suggest(pattern, ends))
-
-
-def save_adapter(model: Any, folder: Path) -> str:
-    """The adapter as PEFT writes it; a head that PEFT does not keep goes beside it."""
-    from ..heads import encoder_of, save_head, writes
-
-    inner = encoder_of(model)
-    inner.save_pretrained(folder, safe_serialization=True)
-    if inner is not model or (inner.active_peft_config.is_prompt_learning and not writes(model)):
-        save_head(model, folder)
-    return "adapter"
 
 
 def merged(model: Any) -> nn.Module:

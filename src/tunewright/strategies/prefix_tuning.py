@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from ..errors import ConfigError
-from .base import Defaults, ParameterGroup, Rates, Scale, Strategy, split_by_decay, trainable
+from .base import Defaults, Scale
+from .peft import VirtualTokens, wrap_prompt
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..layers import Layers
     from ..tasks.base import Task
 
 
-class PrefixTuning(Strategy):
+class PrefixTuning(VirtualTokens):
     """Trains a prefix of keys and values per block, and the head. The text's own positions are left as they are."""
 
     kind: Literal["prefix_tuning"] = "prefix_tuning"
-    num_virtual_tokens: int = Field(
-        20, ge=1, description="length of the prefix (Li and Liang 2021, section 7.2: 10 to 200; Liu et al. 2022: 20)"
-    )
     projection: bool = Field(False, description="through an MLP while training (the paper's reparametrisation, 4.3)")
     projection_size: int = Field(512, ge=1, description="of the MLP's hidden layer")
-    head_learning_rate: float = Field(0.2, gt=0, description="times the learning rate, for the head")
 
     def refuses(self, model_config: Any, task: Task) -> str | None:
         from ..layers import takes_past
@@ -43,10 +38,6 @@ class PrefixTuning(Strategy):
             return {"projection_size": "projection is off", **super().unread(task)}
         return super().unread(task)
 
-    @property
-    def virtual_tokens(self) -> int:
-        return self.num_virtual_tokens
-
     def defaults(self, scale: Scale) -> Defaults:
         """1e-2 (P-tuning v2, Liu et al. 2022, appendix B: 5e-3 to 1e-2); the MLP takes a tenth of that."""
         rate = 1e-3 if self.projection else 1e-2
@@ -56,7 +47,6 @@ class PrefixTuning(Strategy):
         import peft
 
         from ..heads import encoder_of
-        from .peft import wrap_prompt
 
         if encoder_of(model).is_gradient_checkpointing:
             what = "prefixes are past keys and values, which a block that is run twice does not get"
@@ -64,22 +54,3 @@ class PrefixTuning(Strategy):
         shape = {"num_virtual_tokens": self.num_virtual_tokens, "prefix_projection": self.projection}
         hidden = {"encoder_hidden_size": self.projection_size} if self.projection else {}
         return wrap_prompt(model, task, peft.PrefixTuningConfig, **shape, **hidden)
-
-    def groups(self, model: nn.Module, layers: Layers, rates: Rates) -> list[ParameterGroup]:
-        return prompt_and_head(model, rates, self.head_learning_rate)
-
-    def save(self, model: nn.Module, folder: Path) -> str:
-        from .peft import save_adapter
-
-        return save_adapter(model, folder)
-
-
-def prompt_and_head(model: nn.Module, rates: Rates, head_factor: float) -> list[ParameterGroup]:
-    """Virtual tokens without decay (they are no matrix of a layer), and the head."""
-    parameters = trainable(model)
-    prompt = {name: value for name, value in parameters.items() if "prompt_encoder" in name}
-    head = {name: value for name, value in parameters.items() if name not in prompt}
-    return [
-        ParameterGroup("prompt", prompt, rates.learning_rate, 0.0),
-        *split_by_decay("head", head, rates.learning_rate * head_factor, rates.weight_decay),
-    ]

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from .base import Defaults, ParameterGroup, Rates, Scale, Strategy
-from .prefix_tuning import prompt_and_head
+from .base import Defaults, Scale
+from .peft import VirtualTokens, wrap_prompt
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..layers import Layers
     from ..tasks.base import Task
 
 
-class PromptTuning(Strategy):
+class PromptTuning(VirtualTokens):
     """Trains virtual tokens in front of the text, and the head; labels and spans keep to the text's own positions."""
 
     kind: Literal["prompt_tuning"] = "prompt_tuning"
-    num_virtual_tokens: int = Field(20, ge=1, description="Lester et al. 2021, 3.2: 20 is nearly as good as 150")
     init_text: str | None = Field(
         None,
         min_length=1,
         description="start from this text's embeddings, repeated to length; else random words'",
     )
-    head_learning_rate: float = Field(0.2, gt=0, description="times the learning rate, for the head")
-
-    @property
-    def virtual_tokens(self) -> int:
-        return self.num_virtual_tokens
 
     def defaults(self, scale: Scale) -> Defaults:
         """1e-2 for AdamW (Lester et al. 2021, section 3: 0.3 for Adafactor with relative steps)."""
@@ -41,7 +33,6 @@ class PromptTuning(Strategy):
         import peft
 
         from ..heads import encoder_of
-        from .peft import wrap_prompt
 
         inner: Any = encoder_of(model)
         words = self.starting_words(model)
@@ -69,14 +60,6 @@ class PromptTuning(Strategy):
         tokenizer = AutoTokenizer.from_pretrained(inner.name_or_path, local_files_only=True)
         ids = tokenizer(self.init_text, add_special_tokens=False)["input_ids"] or [tokenizer.unk_token_id or 0]
         return [ids[place % len(ids)] for place in range(self.num_virtual_tokens)]
-
-    def groups(self, model: nn.Module, layers: Layers, rates: Rates) -> list[ParameterGroup]:
-        return prompt_and_head(model, rates, self.head_learning_rate)
-
-    def save(self, model: nn.Module, folder: Path) -> str:
-        from .peft import save_adapter
-
-        return save_adapter(model, folder)
 
 
 def start(model: Any, words: list[int]) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..errors import ConfigError
 from .lora import LowRank, Targets
+from .peft import unrounded
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -71,11 +72,6 @@ class QLoRA(LowRank):
             start_from_error(encoder_of(changed))
         return changed
 
-    def save(self, model: nn.Module, folder: Path) -> str:
-        from .peft import save_adapter
-
-        return save_adapter(model, folder)
-
 
 def start_from_error(inner: Any) -> None:
     """Factors that come nearest to what was lost in quantising: s B A ~ W - Q (Li et al. 2023, algorithm 1, T = 1).
@@ -83,8 +79,6 @@ def start_from_error(inner: Any) -> None:
     PEFT's own function needs a GPU and leaves out s, so that with alpha = 2 r nothing is gained.
     """
     import torch
-
-    from .peft import unrounded
 
     name_of = inner.active_adapter
     with torch.no_grad():

@@ -14,15 +14,18 @@ from ..data import columns
 from ..data.columns import Roles
 from ..data.row import Row
 from ..data.table import Table
+from ..errors import DataError
 from .encoded import Encoded, Features
 
-__all__ = ["Batch", "Encoded", "Features", "Loss", "Metric", "Prediction", "Row", "Task"]
+__all__ = ["IGNORED", "Batch", "Encoded", "Features", "Loss", "Metric", "Prediction", "Row", "Task"]
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..models import Source
     from ..strategies.base import Defaults
+
+IGNORED = -100  # torch's own mark for a position without a target
 
 
 @dataclass(slots=True)
@@ -111,9 +114,11 @@ class Task(Component):
         """The same roles in another file, whose columns may have other names."""
         return columns.reassign(table, roles, labelled=labelled)
 
-    @abstractmethod
     def learn_form(self, table: Table, roles: Roles, names: Sequence[str] | None) -> Self:
         """What the form of the labels says (one or several a row, the tag scheme); before any row is read."""
+        if names is not None:
+            raise DataError("answers have no names", where="data.label_names", fix="leave it out")
+        return self
 
     @abstractmethod
     def read(self, table: Table, index: int, roles: Roles, names: Sequence[str] | None, labelled: bool) -> Row | str:
@@ -128,12 +133,8 @@ class Task(Component):
         return {}
 
     @abstractmethod
-    def stratum(self, row: Row) -> Any:
-        """What splits keep in proportion."""
-
-    @abstractmethod
     def counted(self, row: Row) -> Sequence[str]:
-        """What the ledger counts of a row's label."""
+        """What the ledger counts of a row's label, and splits keep in proportion."""
 
     @abstractmethod
     def learn(self, rows: Sequence[Row], source: str, roles: Roles, names: Sequence[str] | None) -> Self:
@@ -175,9 +176,10 @@ class Task(Component):
     def collate(self, features: Sequence[Features], tokenizer: Any) -> Batch:
         """Pads to the longest of these features."""
 
-    @abstractmethod
     def weight(self, batch: Batch) -> Tensor:
-        """() the number of scored items: rows, tokens or pairs. Needs no forward pass."""
+        """() the number of scored items: rows, tokens or pairs; here of labels. Needs no forward pass."""
+        assert batch.labels is not None
+        return (batch.labels != IGNORED).sum().float()
 
     @abstractmethod
     def build(self, source: Source, **load: Any) -> nn.Module:
@@ -238,3 +240,8 @@ class Task(Component):
     @abstractmethod
     def metric(self) -> Metric:
         """The main score: it picks the best checkpoint."""
+
+
+def named(labels: Sequence[str]) -> dict[str, dict[Any, Any]]:
+    """What a model's configuration says of its labels, in the order of the logits."""
+    return {"id2label": dict(enumerate(labels)), "label2id": {label: place for place, label in enumerate(labels)}}

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from ..data import dialogues, documents, templates
+from ..data import dialogues, templates
 from ..data.columns import Roles
 from ..data.row import Dialogue
 from ..data.table import Table
+from ..data.tokens import document_windows, documents
 from ..errors import ConfigError, DataError
 from .base import Batch, Encoded, Features, Loss, Row
 from .encoded import Flat
-from .generative import NOTHING, SCORED, Generative, Said
+from .generative import SCORED, Generative
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..models import Source
+    from ..packing import Packed
 
 Shape = Literal[
     "auto", "messages", "sharegpt", "instruction", "completion", "text",
@@ -77,9 +79,7 @@ class CausalLM(Generative):
         return dialogues.match(table, roles, self.shape, labelled)
 
     def learn_form(self, table: Table, roles: Roles, names: Sequence[str] | None) -> Self:
-        if names is not None:
-            raise DataError("answers have no names", where="data.label_names", fix="leave it out")
-        found = self.model_copy(update={"shape": roles.form})
+        found = super().learn_form(table, roles, names).model_copy(update={"shape": roles.form})
         if roles.form == "classification" and not self.labels:
             seen = sorted({str(row[roles.label[0]]) for row in table.rows if row[roles.label[0]] not in (None, "")})
             found = found.model_copy(update={"labels": tuple(seen)})
@@ -105,9 +105,6 @@ class CausalLM(Generative):
         if self.labels and self.shape != "classification":
             found["labels"] = f"the rows are of the shape {self.shape}"
         return found
-
-    def learn(self, rows: Sequence[Row], source: str, roles: Roles, names: Sequence[str] | None) -> Self:
-        return self
 
     def summary(self) -> str:
         on = {"answers": "all answers", "last_answer": "the last answer", "everything": "everything"}[self.loss_on]
@@ -166,11 +163,11 @@ class CausalLM(Generative):
         )
         return Encoded(Flat.of(parts), encoded.faults, encoded.counts)
 
-    def collate(self, features: Sequence[Features], tokenizer: Any) -> Batch:
-        from ..data.tokens import pad
+    def pack(self, features: Sequence[Features]) -> Packed:
+        """One document after another."""
+        from ..packing import pack
 
-        inputs, owners = pad(features, tokenizer)
-        return Batch(features, inputs, None, owners, Turns(features, tokenizer))
+        return pack([pair for item in features for pair in zip(item.windows, per_window(item), strict=True)])
 
     def weight(self, batch: Batch) -> Tensor:
         weight: Tensor = batch.more.pack.weights.sum()
@@ -184,54 +181,11 @@ class CausalLM(Generative):
 
     def objective(self, model: nn.Module, batch: Batch) -> Loss:
         """Cross-entropy of the supervised tokens, each by its weight."""
-        from .. import language_model
+        return Loss(self.scored(model, batch).cross_entropy())
 
-        return Loss(language_model.scored(model, batch.more.pack).cross_entropy())
-
-    # --- answers --------------------------------------------------------------------------------------------------
-
-    def predict(self, model: nn.Module, batch: Batch) -> list[Any]:
-        """`Said` of each row: log-probabilities where the answer is known, an answer where one is wanted."""
-        known = batch.features[0].label is not None
-        likelihoods = self.likelihoods(model, batch) if known else [(NOTHING, NOTHING, NOTHING)] * len(batch.features)
-        most = 0 if self.shape == "text" else self.score_answers
-        wanted = [item for item in batch.features if not known or item.row < most]
-        answers = dict(zip((item.row for item in wanted), self.write(model, batch, wanted), strict=True))
-        return [
-            Said(*parts, *answers.get(item.row, ()))
-            for parts, item in zip(likelihoods, batch.features, strict=True)
-        ]  # fmt: skip
-
-    def likelihoods(self, model: nn.Module, batch: Batch) -> list[tuple[Any, Any, Any]]:
-        """(log-probabilities, weights, hits) of each row's supervised tokens."""
-        from .. import language_model
-
-        scored = language_model.scored(model, batch.more.pack)
-        logs, hits = scored.log_probabilities_and_hits()
-        windows = np.cumsum([len(item.windows) for item in batch.features])[:-1]
-        owners = np.searchsorted(windows, scored.owners.cpu().numpy(), side="right")
-        cuts = np.searchsorted(owners, np.arange(1, len(batch.features)))
-        parts = (np.split(value.float().cpu().numpy(), cuts) for value in (logs, scored.weights, hits))
-        return list(zip(*parts, strict=True))
-
-    def write(self, model: nn.Module, batch: Batch, features: Sequence[Features]) -> list[tuple[str, int, bool]]:
-        """(text, tokens, whether it ended) of each."""
-        return written(self, model, batch.more.tokenizer, features)
-
-
-def written(task: Any, model: nn.Module, tokenizer: Any, features: Sequence[Features]) -> list[tuple[str, int, bool]]:
-    """(text, tokens, whether it ended) of the answer to each row's prompt."""
-    from ..decoding import Decoding, write
-
-    if not features:
-        return []
-    prompts = [list(item.windows[0][: item.prompt]) for item in features]
-    template = tokenizer.chat_template
-    if template is None:
-        return write(model, tokenizer, prompts, Decoding.of(task), None)
-    end, closing = templates.end_of_turn(tokenizer, template), templates.closing(tokenizer, template)
-    made = write(model, tokenizer, prompts, Decoding.of(task), end)
-    return [(templates.without(closing, text), size, ended) for text, size, ended in made]
+    @property
+    def num_written(self) -> int:
+        return 0 if self.shape == "text" else self.score_answers
 
 
 def dialogue_of(row: Row) -> Dialogue:
@@ -244,20 +198,6 @@ def names_of(rows: Sequence[Row]) -> list[str]:
     return [f"row {row.number}" for row in rows]
 
 
-class Turns:
-    """What `collate` hands on: the rows as a pack, and the tokenizer that reads what is written."""
-
-    def __init__(self, features: Sequence[Features], tokenizer: Any, pack: Any = None) -> None:
-        from ..packing import pack as packed
-
-        self.tokenizer, self.features = tokenizer, features
-        documents = [pair for item in features for pair in zip(item.windows, per_window(item), strict=True)]
-        self.pack = packed(documents) if pack is None else pack
-
-    def to(self, device: Any, non_blocking: bool = False) -> Turns:
-        return Turns(self.features, self.tokenizer, self.pack.to(device, non_blocking))
-
-
 def per_window(item: Features) -> list[Any]:
     """(T,) weights for each window; none of what nobody knows."""
     if item.label is None:
@@ -268,8 +208,8 @@ def per_window(item: Features) -> list[Any]:
 def encode_texts(rows: Sequence[Row], tokenizer: Any, max_length: int) -> Encoded:
     """Windows of each text; every token but the first of a text is a target, once."""
     features, counts = [], Counter[str]()
-    for place, ids in enumerate(documents.documents([row.text[0] for row in rows], tokenizer)):
-        windows: list[Any] = documents.windows(ids, max_length)
+    for place, ids in enumerate(documents([row.text[0] for row in rows], tokenizer)):
+        windows: list[Any] = document_windows(ids, max_length)
         weights = [np.r_[np.float32(0), np.ones(len(window) - 1, dtype=np.float32)] for window in windows]
         features.append(Features(place, windows, None, weights))
         counts.update({"supervised tokens": len(ids) - 1, "tokens": len(ids)})
@@ -278,7 +218,7 @@ def encode_texts(rows: Sequence[Row], tokenizer: Any, max_length: int) -> Encode
 
 def begun(rows: Sequence[Row], tokenizer: Any, most: int) -> Encoded:
     """Beginnings of texts, to be gone on with."""
-    made = documents.documents([row.text[0] for row in rows], tokenizer, whole=False)
+    made = documents([row.text[0] for row in rows], tokenizer, whole=False)
     kept = [ids.tolist()[-most:] for ids in made]
     return Encoded([Features(place, [ids], None, None, prompt=len(ids)) for place, ids in enumerate(kept)])
 

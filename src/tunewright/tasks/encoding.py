@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files import cache_folder, digest, flush_to_disk, read_json, sha256, write_json
+from ..files import cache_folder, digest, read_json, replacing_folder, sha256, write_json
 from .base import Encoded, Row, Task
 from .encoded import Columns, Flat
 
@@ -49,7 +48,6 @@ def encode(
     made = Encoded.of_parts(parts())
     if folder is None:
         return made
-    shutil.rmtree(folder, ignore_errors=True)  # what could not be loaded
     store(folder, made)
     return load(folder, len(rows)) or made
 
@@ -91,16 +89,10 @@ def shapes(columns: Columns) -> dict[str, list[int]]:
 
 
 def store(folder: Path, made: Encoded) -> None:
-    """Writes beside and renames; a full disk costs the cache, not the run."""
+    """A full disk costs the cache, not the run."""
     assert isinstance(made.features, Flat)
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
-        beside.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError), replacing_folder(folder) as beside:
         for name, values in made.features.columns.items():
             np.save(beside / f"{name}.npy", values, allow_pickle=False)
-            flush_to_disk(beside / f"{name}.npy")
         told = {"faults": made.faults, "counts": made.counts, "shapes": shapes(made.features.columns)}
         write_json(beside / "counts.json", told)
-        os.rename(beside, folder)
-    except OSError:  # or another process was first
-        shutil.rmtree(beside, ignore_errors=True)

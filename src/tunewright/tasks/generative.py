@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
+from ..data import templates
 from ..data.columns import Roles
+from ..data.tokens import pad
 from ..errors import ConfigError, DataError
-from .base import Encoded, Metric, Row, Task
+from .base import Batch, Encoded, Features, Metric, Row, Task
 
 if TYPE_CHECKING:
-    from ..models import Source
+    from torch import nn
 
+    from ..language_model import Scored
+    from ..models import Source
+    from ..packing import Packed
 
 ScoreName = Literal[
     "rouge1", "rouge2", "rougeL", "bleu", "chrf", "bertscore", "exact_match", "json_valid", "json_schema",
@@ -83,6 +88,17 @@ class Written:
         return f"{shown[0]}\t{'ended' if self.finished else 'cut'}\t{shown[1]}"
 
 
+@dataclass(frozen=True, slots=True)
+class More:
+    """What `collate` hands on: the tokenizer that reads what is written, and the rows as a pack."""
+
+    tokenizer: Any
+    pack: Any = None
+
+    def to(self, device: Any, non_blocking: bool = False) -> More:
+        return self if self.pack is None else More(self.tokenizer, self.pack.to(device, non_blocking))
+
+
 class Generative(Task):
     """Fields and scores of tasks whose predictions are texts."""
 
@@ -137,8 +153,8 @@ class Generative(Task):
             metrics.check(self.scores, schema, self.pattern)
         metrics.score(self.asked_for(), [], [], schema=schema, pattern=self.pattern)
 
-    def stratum(self, row: Row) -> Any:
-        return ""
+    def learn(self, rows: Sequence[Row], source: str, roles: Roles, names: Sequence[str] | None) -> Self:
+        return self
 
     def counted(self, row: Row) -> Sequence[str]:
         return []
@@ -163,6 +179,68 @@ class Generative(Task):
             what = f"{cut} of {total} answers do not fit and would be cut ({cut / total:.0%})"
             fix = "raise data.max_length, shorten the rows, or allow it with task.max_truncated"
             raise DataError(what, where=where, fix=fix)
+
+    # --- tensors --------------------------------------------------------------------------------------------------
+
+    def pack(self, features: Sequence[Features]) -> Packed | None:
+        """The rows for one forward pass, where this task packs them."""
+        return None
+
+    def collate(self, features: Sequence[Features], tokenizer: Any) -> Batch:
+        inputs, owners = pad(features, tokenizer)
+        return Batch(features, inputs, None, owners, More(tokenizer, self.pack(features)))
+
+    def scored(self, model: nn.Module, batch: Batch) -> Scored:
+        """What the head is given at every target; what is no target costs no logits."""
+        from .. import language_model
+
+        return language_model.scored(model, batch.more.pack)
+
+    # --- answers --------------------------------------------------------------------------------------------------
+
+    @property
+    def num_written(self) -> int:
+        """Rows of a split that are answered in writing although their answer is known."""
+        return self.score_answers
+
+    def predict(self, model: nn.Module, batch: Batch) -> list[Any]:
+        """`Said` of each row: log-probabilities where the answer is known, an answer where one is wanted."""
+        known = batch.features[0].label is not None
+        likelihoods = self.likelihoods(model, batch) if known else [(NOTHING, NOTHING, NOTHING)] * len(batch.features)
+        answers = self.answers(model, batch)
+        return [
+            Said(*parts, *answers.get(item.row, ())) for parts, item in zip(likelihoods, batch.features, strict=True)
+        ]
+
+    def likelihoods(self, model: nn.Module, batch: Batch) -> list[tuple[Any, Any, Any]]:
+        """(log-probabilities, weights, hits) of each row's supervised tokens."""
+        scored = self.scored(model, batch)
+        logs, hits = scored.log_probabilities_and_hits()
+        windows = np.cumsum([len(item.windows) for item in batch.features])[:-1]
+        owners = np.searchsorted(windows, scored.owners.cpu().numpy(), side="right")
+        cuts = np.searchsorted(owners, np.arange(1, len(batch.features)))
+        parts = (np.split(value.float().cpu().numpy(), cuts) for value in (logs, scored.weights, hits))
+        return list(zip(*parts, strict=True))
+
+    def answers(self, model: nn.Module, batch: Batch) -> dict[int, tuple[str, int, bool]]:
+        """(text, tokens, whether it ended) by row: of rows without an answer, and of those written for scores."""
+        wanted = [item for item in batch.features if item.label is None or item.row < self.num_written]
+        return dict(zip((item.row for item in wanted), self.write(model, batch, wanted), strict=True))
+
+    def write(self, model: nn.Module, batch: Batch, features: Sequence[Features]) -> list[tuple[str, int, bool]]:
+        """(text, tokens, whether it ended) of the answer to each row's prompt."""
+        from ..decoding import Decoding, write
+
+        if not features:
+            return []
+        tokenizer = batch.more.tokenizer
+        prompts = [item.windows[0][: item.prompt] for item in features]
+        template = tokenizer.chat_template
+        if template is None:
+            return write(model, tokenizer, prompts, Decoding.of(self), None)
+        end, closing = templates.end_of_turn(tokenizer, template), templates.closing(tokenizer, template)
+        made = write(model, tokenizer, prompts, Decoding.of(self), end)
+        return [(templates.without(closing, text), size, ended) for text, size, ended in made]
 
     # --- scores ---------------------------------------------------------------------------------------------------
 

@@ -15,14 +15,15 @@ from ..data.columns import Roles
 from ..data.table import Table
 from ..errors import DataError
 from .base import Batch, Encoded, Features, Loss, Row
-from .causal_lm import CausalLM, asked, dialogue_of, names_of, written
+from .causal_lm import CausalLM, asked, dialogue_of, names_of
 from .encoded import Flat
-from .generative import NOTHING, Generative, Said, Written
+from .generative import Generative, Written
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..models import Source
+    from ..packing import Packed
     from ..preferences import Pairs
     from ..strategies.base import Defaults
 
@@ -105,11 +106,6 @@ class Preference(Generative):
     def match(self, table: Table, roles: Roles, labelled: bool = True) -> Roles:
         return preference_rows.match(table, roles, labelled)
 
-    def learn_form(self, table: Table, roles: Roles, names: Sequence[str] | None) -> Self:
-        if names is not None:
-            raise DataError("answers have no names", where="data.label_names", fix="leave it out")
-        return self
-
     def read(self, table: Table, index: int, roles: Roles, names: Sequence[str] | None, labelled: bool) -> Row | str:
         return preference_rows.read(table, index, roles, labelled)
 
@@ -117,9 +113,6 @@ class Preference(Generative):
         from ..data import dialogues
 
         return dialogues.ask(number, given, "messages")
-
-    def learn(self, rows: Sequence[Row], source: str, roles: Roles, names: Sequence[str] | None) -> Self:
-        return self
 
     def summary(self) -> str:
         return f"pairs of answers; {self.loss}, beta {self.strength:g}"
@@ -164,11 +157,8 @@ class Preference(Generative):
         known = (replace(item, label=np.asarray(value)) for item, value in zip(encoded.features, values, strict=True))
         return Encoded(Flat.of(known), encoded.faults, encoded.counts)
 
-    def collate(self, features: Sequence[Features], tokenizer: Any) -> Batch:
-        from ..data.tokens import pad
-
-        inputs, owners = pad(features, tokenizer)
-        return Batch(features, inputs, None, owners, PairsOfTurns(features, tokenizer))
+    def pack(self, features: Sequence[Features]) -> Packed:
+        return pack_pairs(features)
 
     def weight(self, batch: Batch) -> Tensor:
         import torch
@@ -182,10 +172,9 @@ class Preference(Generative):
         """Log-probabilities of the batch's answers; the prompt of a pair is computed once."""
         import torch
 
-        from .. import language_model
         from ..preferences import Pairs
 
-        scored = language_model.scored(model, batch.more.pack)
+        scored = self.scored(model, batch)
         each = scored.log_probabilities()
         count = 2 * len(batch.features)
         sums = torch.zeros(count, device=each.device).index_add_(0, scored.owners, each)
@@ -216,19 +205,15 @@ class Preference(Generative):
     def predict(self, model: nn.Module, batch: Batch) -> list[Any]:
         """`Compared` of each labelled row; `Said` of each prompt."""
         if batch.features[0].label is None:
-            return [Said(NOTHING, NOTHING, NOTHING, *answer) for answer in self.write(model, batch, batch.features)]
+            return super().predict(model, batch)
         pairs = self.pairs(model, batch)
         sums = np.stack([pairs.chosen.cpu().numpy(), pairs.rejected.cpu().numpy()], axis=1)
         lengths = np.stack([pairs.chosen_length.cpu().numpy(), pairs.rejected_length.cpu().numpy()], axis=1)
-        wanted = [item for item in batch.features if item.row < self.score_answers]
-        answers = dict(zip((item.row for item in wanted), self.write(model, batch, wanted), strict=True))
+        answers = self.answers(model, batch)
         return [
             Compared(sums[place], lengths[place], np.asarray(item.label), *answers.get(item.row, ()))
             for place, item in enumerate(batch.features)
         ]
-
-    def write(self, model: nn.Module, batch: Batch, features: Sequence[Features]) -> list[tuple[str, int, bool]]:
-        return written(self, model, batch.more.tokenizer, features)
 
     def score(self, outputs: Sequence[Any], rows: Sequence[Row]) -> dict[str, Any]:
         """Means over pairs. Without a reference at hand, as for another file, log-probabilities alone are compared."""
@@ -280,18 +265,7 @@ class Preference(Generative):
         }
 
 
-class PairsOfTurns:
-    """What `collate` hands on: each pair's prompt once, with both answers behind it, and the tokenizer."""
-
-    def __init__(self, features: Sequence[Features], tokenizer: Any, pack: Any = None) -> None:
-        self.tokenizer, self.features = tokenizer, features
-        self.pack = pack_pairs(features) if pack is None else pack
-
-    def to(self, device: Any, non_blocking: bool = False) -> PairsOfTurns:
-        return PairsOfTurns(self.features, self.tokenizer, self.pack.to(device, non_blocking))
-
-
-def pack_pairs(features: Sequence[Features]) -> Any:
+def pack_pairs(features: Sequence[Features]) -> Packed:
     """A pack with three segments a pair: the prompt, and both answers, which see the prompt and not each other.
 
     The last token of the prompt predicts the first of both answers. Owners count answers: 2 i is pair i's chosen one.

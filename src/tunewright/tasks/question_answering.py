@@ -96,11 +96,6 @@ class QuestionAnswering(Task):
     def match(self, table: Table, roles: Roles, labelled: bool = True) -> Roles:
         return questions.match(table, roles, labelled)
 
-    def learn_form(self, table: Table, roles: Roles, names: Sequence[str] | None) -> Self:
-        if names is not None:
-            raise DataError("answers have no names", where="data.label_names", fix="leave it out")
-        return self
-
     def read(self, table: Table, index: int, roles: Roles, names: Sequence[str] | None, labelled: bool) -> Row | str:
         return questions.read(table, index, roles, labelled)
 
@@ -116,9 +111,6 @@ class QuestionAnswering(Task):
         if self.null_threshold is not None and not self.no_answer:
             return {"null_threshold": "every question of the training data has an answer"}
         return {}
-
-    def stratum(self, row: Row) -> Any:
-        return bool(row.label)
 
     def counted(self, row: Row) -> list[str]:
         return ["has answer" if row.label else "no answer"]

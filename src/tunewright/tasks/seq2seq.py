@@ -12,10 +12,10 @@ from pydantic import Field
 from ..data import sequences
 from ..data.columns import Roles
 from ..data.table import Table
-from ..data.tokens import QUIET, TextEncoder, pad
+from ..data.tokens import QUIET, TextEncoder, padded
 from ..errors import ConfigError, DataError
-from .base import Batch, Encoded, Features, Loss, Row
-from .generative import NOTHING, Generative, Said
+from .base import IGNORED, Batch, Encoded, Features, Loss, Row
+from .generative import Generative
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -54,11 +54,6 @@ class Seq2Seq(Generative):
     def match(self, table: Table, roles: Roles, labelled: bool = True) -> Roles:
         return sequences.match(table, roles, labelled)
 
-    def learn_form(self, table: Table, roles: Roles, names: Sequence[str] | None) -> Self:
-        if names is not None:
-            raise DataError("targets have no names", where="data.label_names", fix="leave it out")
-        return self
-
     def read(self, table: Table, index: int, roles: Roles, names: Sequence[str] | None, labelled: bool) -> Row | str:
         return sequences.read(table, index, roles, labelled)
 
@@ -66,9 +61,6 @@ class Seq2Seq(Generative):
         if not isinstance(given, str):
             raise DataError("one text is read", where="predict", fix="give a text")
         return Row(number, (given.strip(),))
-
-    def learn(self, rows: Sequence[Row], source: str, roles: Roles, names: Sequence[str] | None) -> Self:
-        return self
 
     def summary(self) -> str:
         return f"texts become texts{f', after {self.prefix!r}' if self.prefix else ''}"
@@ -113,19 +105,10 @@ class Seq2Seq(Generative):
         return [ids if end is None or end in ids else [*ids, end] for ids in made]
 
     def collate(self, features: Sequence[Features], tokenizer: Any) -> Batch:
-        import torch
-
-        inputs, owners = pad(features, tokenizer)
-        if features[0].label is None:
-            return Batch(features, inputs, None, owners, Reader(tokenizer))
-        labels = torch.full((len(features), max(len(item.label) for item in features)), -100)
-        for place, item in enumerate(features):
-            labels[place, : len(item.label)] = torch.from_numpy(item.label)
-        return Batch(features, inputs, labels, owners, Reader(tokenizer))
-
-    def weight(self, batch: Batch) -> Tensor:
-        assert batch.labels is not None
-        return (batch.labels != -100).sum().float()
+        batch = super().collate(features, tokenizer)
+        if features[0].label is not None:
+            batch.labels = padded([item.label for item in features], IGNORED)
+        return batch
 
     def build(self, source: Source, **load: Any) -> nn.Module:
         from ..models import load_model
@@ -133,13 +116,12 @@ class Seq2Seq(Generative):
         return load_model(source, "AutoModelForSeq2SeqLM", **load)
 
     def scored(self, model: nn.Module, batch: Batch) -> Scored:
-        """What the head is given at every target; what is padded costs no logits."""
         import torch
 
         from .. import language_model
 
         assert batch.labels is not None
-        real = batch.labels != -100
+        real = batch.labels != IGNORED
         hidden = language_model.hidden_states(
             model, **batch.inputs, decoder_input_ids=shifted(batch.labels, language_model.inner(model)), use_cache=False
         )
@@ -154,36 +136,10 @@ class Seq2Seq(Generative):
 
     # --- answers --------------------------------------------------------------------------------------------------
 
-    def predict(self, model: nn.Module, batch: Batch) -> list[Any]:
-        known = batch.labels is not None
-        likelihoods = self.likelihoods(model, batch) if known else [(NOTHING, NOTHING, NOTHING)] * len(batch.features)
-        wanted = [item for item in batch.features if not known or item.row < self.score_answers]
-        written = dict(zip((item.row for item in wanted), self.write(model, batch, wanted), strict=True))
-        return [
-            Said(*parts, *written.get(item.row, ())) for parts, item in zip(likelihoods, batch.features, strict=True)
-        ]
-
-    def likelihoods(self, model: nn.Module, batch: Batch) -> list[tuple[Any, Any, Any]]:
-        scored = self.scored(model, batch)
-        logs, hits = scored.log_probabilities_and_hits()
-        cuts = np.cumsum([len(item.label) for item in batch.features])[:-1]
-        parts = (np.split(value.float().cpu().numpy(), cuts) for value in (logs, scored.weights, hits))
-        return list(zip(*parts, strict=True))
-
     def write(self, model: nn.Module, batch: Batch, features: Sequence[Features]) -> list[tuple[str, int, bool]]:
         from ..decoding import Decoding, write
 
         return write(model, batch.more.tokenizer, [item.windows[0] for item in features], Decoding.of(self), None)
-
-
-class Reader:
-    """The tokenizer that reads what is written."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
-
-    def to(self, device: Any, non_blocking: bool = False) -> Reader:
-        return self
 
 
 def shifted(labels: Tensor, model: Any) -> Tensor:
@@ -193,4 +149,4 @@ def shifted(labels: Tensor, model: Any) -> Tensor:
         start = model.generation_config.decoder_start_token_id
     inputs = labels.roll(1, dims=1)
     inputs[:, 0] = start
-    return inputs.masked_fill(inputs == -100, model.config.pad_token_id or 0)
+    return inputs.masked_fill(inputs == IGNORED, model.config.pad_token_id or 0)

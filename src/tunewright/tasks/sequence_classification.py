@@ -19,7 +19,7 @@ from ..data.table import Table, is_missing
 from ..data.tokens import TextEncoder, pad
 from ..errors import ConfigError, DataError, suggest
 from ..metrics import classification as metrics
-from .base import Batch, Encoded, Features, Loss, Metric, Row, Task
+from .base import Batch, Encoded, Features, Loss, Metric, Row, Task, named
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -93,7 +93,7 @@ class SequenceClassification(Task):
         for name, cell in zip(roles.text, cells, strict=True):
             if is_missing(cell):
                 return f"column {name!r} is empty"
-        text = tuple(columns.as_text(cell) for cell in cells)
+        text = tuple(map(str, cells))
         label = self.read_label(table, index, roles, names) if labelled else None
         if labelled and label is None:
             return f"column {roles.label[0]!r} is empty"
@@ -114,9 +114,6 @@ class SequenceClassification(Task):
         if self.window_overlap != type(self).model_fields["window_overlap"].default and self.long_text != "windows":
             found["window_overlap"] = "long_text is not windows"
         return found
-
-    def stratum(self, row: Row) -> Any:
-        return row.label if not self.multi_label else (row.label[0] if row.label else "")
 
     def learn(self, rows: Sequence[Row], source: str, roles: Roles, names: Sequence[str] | None) -> Self:
         counts = Counter(label for row in rows for label in self.counted(row))
@@ -251,7 +248,7 @@ class SequenceClassification(Task):
         from ..models import load_model
 
         assert self.labels is not None
-        names = {"id2label": dict(enumerate(self.labels)), "label2id": {n: i for i, n in enumerate(self.labels)}}
+        names = named(self.labels)
         problem = "multi_label_classification" if self.multi_label else "single_label_classification"
         if self.pooling == "model":
             return load_model(source, "AutoModelForSequenceClassification", problem_type=problem, **names, **load)

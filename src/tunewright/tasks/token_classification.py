@@ -15,17 +15,15 @@ from .. import losses
 from ..data import tagging, words
 from ..data.columns import Roles
 from ..data.table import Table
-from ..data.tokens import WordEncoder, pad
+from ..data.tokens import WordEncoder, pad, padded
 from ..errors import ConfigError, DataError, suggest
 from ..metrics import classification, entities
-from .base import Batch, Encoded, Features, Loss, Metric, Row, Task
+from .base import IGNORED, Batch, Encoded, Features, Loss, Metric, Row, Task, named
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..models import Source
-
-IGNORED = -100  # torch's own mark for a position without a target
 
 
 @dataclass(frozen=True)
@@ -117,9 +115,6 @@ class TokenClassification(Task):
             return {"decoding": "any sequence of plain tags is legal"}
         return {}
 
-    def stratum(self, row: Row) -> Any:
-        return row.label[0][2] if row.label else ""
-
     def counted(self, row: Row) -> list[str]:
         return [kind for _, _, kind in row.label or ()]
 
@@ -178,26 +173,16 @@ class TokenClassification(Task):
         return Encoded(features, faults)
 
     def collate(self, features: Sequence[Features], tokenizer: Any) -> Batch:
-        import torch
-
         inputs, owners = pad(features, tokenizer)
         if features[0].label is None:
             return Batch(features, inputs, None, owners)
-        labels = torch.full(tuple(inputs["input_ids"].shape), IGNORED)
-        for window, (item, places) in enumerate(windows_of(features)):
-            targets = np.where(places >= 0, item.label[places], IGNORED)
-            labels[window, : len(places)] = torch.from_numpy(targets)
-        return Batch(features, inputs, labels, owners)
-
-    def weight(self, batch: Batch) -> Tensor:
-        assert batch.labels is not None
-        return (batch.labels != IGNORED).sum().float()
+        targets = [np.where(places >= 0, item.label[places], IGNORED) for item, places in windows_of(features)]
+        return Batch(features, inputs, padded(targets, IGNORED), owners)
 
     def build(self, source: Source, **load: Any) -> nn.Module:
         from ..models import load_model
 
-        names = {"id2label": dict(enumerate(self.tags)), "label2id": {tag: i for i, tag in enumerate(self.tags)}}
-        return load_model(source, "AutoModelForTokenClassification", **names, **load)
+        return load_model(source, "AutoModelForTokenClassification", **named(self.tags), **load)
 
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
         """(W, T, C)."""

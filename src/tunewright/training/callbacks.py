@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, suggest
-from ..files import finite
+from ..files import finite, write_text
 from ..tasks.base import Metric
 from .state import State, best_evaluation
 
@@ -93,10 +93,10 @@ class History(Callback):
         self.path, self.every = path, every
 
     def on_start(self, state: State) -> None:
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines() if self.path.exists() else []
         kept = [line for line in lines if step_of(line) <= state.step]
         kept = [line for line in kept if "validation" not in line or step_of(line) <= (state.evaluated_step or 0)]
-        self.path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        write_text(self.path, "".join(line + "\n" for line in kept))
 
     def on_step(self, state: State, log: Log) -> None:
         if state.step % self.every == 0 or state.step == 1 or state.finished:
@@ -115,5 +115,5 @@ def step_of(line: str) -> float:
     """The step of a history line; a torn one, cut off by a kill, counts as never."""
     try:
         return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return float("inf")

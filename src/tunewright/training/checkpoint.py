@@ -197,6 +197,22 @@ def start_run(folder: Path, fingerprint: dict[str, Any], run_id: str | None = No
     return run_id
 
 
+def read_run(folder: Path) -> dict[str, Any]:
+    """run.json of a folder that has one.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    try:
+        known: dict[str, Any] = read_json(folder / RUN)
+        if isinstance(known["run_id"], str) and isinstance(known["fingerprint"], dict):
+            return known
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    fix = "restore a copy, or train anew with --overwrite or another --out"
+    raise CheckpointError("is damaged", where=str(folder / RUN), fix=fix)
+
+
 def continue_run(folder: Path, fingerprint: dict[str, Any]) -> str | None:
     """The id of the run to continue, or None where there is none.
 
@@ -205,7 +221,7 @@ def continue_run(folder: Path, fingerprint: dict[str, Any]) -> str | None:
     """
     if not (folder / RUN).is_file():
         return None
-    known = read_json(folder / RUN)
+    known = read_run(folder)
     before = known["fingerprint"]
     keys = sorted({*before, *fingerprint})
     changed = [

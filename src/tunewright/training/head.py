@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..tasks.scores import scores_of
 from .callbacks import Log
 from .state import State, better
 
@@ -146,7 +147,7 @@ def answers(head: Any, split: Split) -> list[Any]:
 
 def evaluate(fitted: Fitted, task: Task, validation: Split) -> dict[str, Any]:
     outputs = answers(fitted, validation)
-    scores = task.tune(outputs, validation.rows).score(outputs, validation.rows)
+    scores = scores_of(task.tune(outputs, validation.rows), outputs, validation.rows)
     return {name: value for name, value in scores.items() if isinstance(value, int | float)}
 
 

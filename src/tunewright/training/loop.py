@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from ..tasks.base import Batch, Encoded, Task
 from . import memory, optim
 from .callbacks import Callback
 from .checkpoint import Checkpoint, Checkpoints
+from .engines import Engine, engine_for
 from .precision import Precision
 from .prefix import Cached, PrefixCache, rest
 from .signals import StopRequest
@@ -96,19 +96,13 @@ class Loop:
     phase: int | None = None  # the step at which the present set of trainable groups began
     cached: Cached | None = None
     pause: Callable[[State], bool] | None = None  # asked between steps: whether to stop here, to be resumed later
-    optimizer: Any = field(init=False)
-    wrapped: Any = field(init=False)
-    scaler: Any = field(init=False)
+    engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
-        import torch
-
         self.lengths = self.data.encoded.lengths
         self.steps_of = lru_cache(maxsize=2)(self.steps_of_epoch)
-        self.parameters = [value for group in self.groups for value in group.parameters.values()]
-        self.wrapped = self.model
-        self.optimizer = optim.adamw(self.groups)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.name == "fp16")
+        parts = self.accelerator, self.model, self.groups, self.precision, self.plan.max_gradient_norm
+        self.engine = engine_for(self.accelerator)(*parts)
         memory.limit(self.state, self.plan)
 
     @property
@@ -137,6 +131,8 @@ class Loop:
                 pausing = self.pause is not None and not ended and self.pause(self.state)
                 self.save_if_due(ended or stopping is not None or pausing)
                 if ended:
+                    if self.checkpoints is not None and self.accelerator.is_main_process:
+                        self.checkpoints.prune(self.best_step)  # a kill may have come between saving and pruning
                     break
                 if stopping is not None:
                     raise Interrupted(stopping, self.saved_step)
@@ -145,6 +141,7 @@ class Loop:
                 self.step()
         self.state.fit_seconds = before + time.perf_counter() - started
         self.state.stopped = "early" if self.state.stopped == "early" else "completed"
+        self.engine.close()
         self.each(lambda callback: callback.on_end(self.state))
         return self.state
 
@@ -157,32 +154,33 @@ class Loop:
 
     def agreed(self, stop: StopRequest) -> int | None:
         """The signal that any process received, known to all of them."""
-        number = stop.signal_number or 0
-        if self.accelerator.num_processes > 1:
-            import torch
+        return self.most(stop.signal_number or 0) or None
 
-            number = int(self.accelerator.gather(torch.tensor([number], device=self.device)).max())
-        return number or None
+    def most(self, number: int) -> int:
+        """The largest of the processes' numbers."""
+        if self.accelerator.num_processes == 1:
+            return number
+        import torch
+
+        return int(self.accelerator.gather(torch.tensor([number], device=self.device)).max())
 
     # --- one step -----------------------------------------------------------------------------------------------
 
     def step(self) -> None:
         """One optimizer step."""
         if self.enter_phase() or not self.model.training:  # after an evaluation; to ask 100 modules takes 10 ms
-            self.wrapped.train()
+            self.engine.wrapped.train()
             if self.cache is not None:
                 rest(self.model)
         plan = self.plan
         factor = optim.schedule_factor(self.state.step, plan.total_steps, plan.warmup, plan.schedule)
         warm = optim.warmup_steps(plan.total_steps, plan.warmup)
-        rates = optim.set_rates(self.optimizer, factor, self.state.step, warm)
+        rates = optim.set_rates(self.engine.optimizer, factor, self.state.step, warm)
         started = time.perf_counter()
         batches, loss, parts = self.gradient()
-        self.scaler.unscale_(self.optimizer)
-        norm = optim.clip(self.parameters, self.plan.max_gradient_norm)
+        norm = self.engine.clip()
         self.require_finite(loss, norm, batches)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        self.engine.step()
         self.state.step += 1
         self.log(loss, parts, norm, rates, batches, time.perf_counter() - started)
 
@@ -199,8 +197,7 @@ class Loop:
                 parameter.requires_grad_(True)
         end = min((start for start in starts if start > phase), default=self.plan.total_steps)
         self.fill_cache((end - phase) / self.plan.steps_per_epoch)
-        self.accelerator.free_memory()  # DDP knows only what required gradients when it was made
-        self.wrapped = self.accelerator.prepare(self.model)
+        self.engine.prepare()
         return True
 
     def fill_cache(self, passes: float) -> None:
@@ -212,11 +209,11 @@ class Loop:
     def gradient(self) -> tuple[list[Batch], Tensor, dict[str, Tensor]]:
         """The step's micro-batches, loss and parts; where memory runs out, all of it again in smaller ones (N8)."""
         while True:
-            batches, share = self.batches()
+            batches, counted = self.batches()
             self.seed_step()
-            self.optimizer.zero_grad(set_to_none=True)
+            self.engine.optimizer.zero_grad(set_to_none=True)
             try:
-                return batches, *self.backward(batches, share)
+                return batches, *self.backward(batches, counted)
             except (MemoryError, RuntimeError) as error:
                 if not memory.ran_out(error):
                     raise
@@ -224,17 +221,17 @@ class Loop:
             del batches
             memory.release()
 
-    def batches(self) -> tuple[list[Batch], float]:
-        """This process's micro-batches of the coming step, and 1, or 0 where a short step left it without rows."""
+    def batches(self) -> tuple[list[Batch], int]:
+        """This process's micro-batches of the coming step, and how many of them count: the others are there so that
+        it joins in where the processes meet."""
         epoch, place = divmod(self.state.step, self.plan.steps_per_epoch)
         rows = self.steps_of(epoch)[place]
-        process, processes = self.accelerator.process_index, self.accelerator.num_processes
-        micros = self.cut(rows, process, processes)
-        chosen = micros or [rows[:1]]  # a process without rows must still join in the reduction
+        micros = self.cut(rows, self.accelerator.process_index, self.accelerator.num_processes)
+        meetings = self.most(len(micros)) if self.engine.meets_in_passes else 1
+        chosen = micros + [rows[:1]] * (meetings - len(micros))
         features = self.data.encoded.features
-        return [self.data.collate([features[row] for row in micro]).to(self.device) for micro in chosen], float(
-            bool(micros)
-        )
+        batches = [self.data.collate([features[row] for row in micro]).to(self.device) for micro in chosen]
+        return batches, len(micros)
 
     def cut(self, rows: Rows, process: int, processes: int) -> list[Rows]:
         """One process's micro-batches of a step."""
@@ -244,22 +241,22 @@ class Loop:
         windows = self.data.encoded.num_windows
         return micro_batches(rows, self.lengths, size, process, processes, tokens, windows)
 
-    def backward(self, batches: list[Batch], share: float) -> tuple[Tensor, dict[str, Tensor]]:
+    def backward(self, batches: list[Batch], counted: int) -> tuple[Tensor, dict[str, Tensor]]:
         """() the step's mean loss and its parts; leaves its gradient, summed over processes, in the parameters."""
         import torch
 
-        count = self.summed(
-            sum((self.task.weight(batch) for batch in batches), torch.zeros((), device=self.device)) * share
-        )
+        nothing = torch.zeros((), device=self.device)
+        count = self.summed(sum((self.task.weight(batch) for batch in batches[:counted]), nothing))
         total = torch.zeros((), device=self.device)
         parts: dict[str, Tensor] = {}
         for place, batch in enumerate(batches):
-            with self.syncing(place == len(batches) - 1):
+            last, share = place == len(batches) - 1, float(place < counted)
+            with self.engine.one_pass(last):
                 with self.precision.autocast(self.device), self.serving(batch):
-                    found = self.task.objective(self.wrapped, batch)
+                    found = self.task.objective(self.engine.wrapped, batch)
                     loss = found.sum * share
-                # DDP averages gradients over processes; times their number makes it the sum again
-                self.scaler.scale(loss / count * self.accelerator.num_processes).backward()
+                # engines average gradients over processes; times their number makes it the sum again
+                self.engine.backward(loss / count * self.accelerator.num_processes, last)
             total += loss.detach()
             for name, value in found.parts.items():
                 parts[name] = parts.get(name, torch.zeros_like(total)) + value.detach() * share
@@ -270,12 +267,6 @@ class Loop:
         import contextlib
 
         return contextlib.nullcontext() if self.cached is None else self.cached.serving(batch)
-
-    def syncing(self, last: bool) -> Any:
-        """Gradients travel between processes with the last micro-batch only."""
-        import contextlib
-
-        return contextlib.nullcontext() if last else self.accelerator.no_sync(self.wrapped)
 
     def summed(self, value: Tensor) -> Tensor:
         """A () tensor summed over the processes."""
@@ -291,7 +282,7 @@ class Loop:
 
     def require_finite(self, loss: Tensor, norm: Tensor, batches: list[Batch]) -> None:
         """N1: never steps on a loss or gradient that is no number. fp16's overflows are the scaler's."""
-        overflow = self.precision.name == "fp16" and self.scaler.get_scale() > 1
+        overflow = self.precision.name == "fp16" and self.engine.scaler.get_scale() > 1
         loss_is_finite = bool(loss.isfinite())
         if loss_is_finite and (bool(norm.isfinite()) or overflow):
             return
@@ -325,7 +316,8 @@ class Loop:
         due = self.state.step > 0 and (self.state.step % self.plan.evaluate_every == 0 or self.state.finished)
         if self.evaluate is None or not due or self.state.evaluated_step == self.state.step:
             return
-        scores = self.evaluate()
+        with self.engine.whole():
+            scores = self.evaluate()
         log = {"step": self.state.step, "epoch": round(self.state.epoch, 4), "validation": scores}
         self.state.evaluations.append(log)
         if self.each(lambda callback: callback.on_evaluate(self.state, log)):
@@ -335,37 +327,33 @@ class Loop:
 
             self.state.stopped = broadcast_object_list([self.state.stopped])[0]
 
+    @property
+    def best_step(self) -> int | None:
+        best = best_evaluation(self.state.evaluations, self.task.metric)
+        return best["step"] if best else None
+
     def save_if_due(self, ending: bool) -> None:
         """Saves at due steps, at a new best, and before the loop is left."""
         if self.checkpoints is None or self.state.step == 0 or self.saved_step == self.state.step:
             return
-        best = best_evaluation(self.state.evaluations, self.task.metric)
-        best_step = best["step"] if best else None
-        due = self.state.step % self.plan.checkpoint_every == 0 or best_step == self.state.step
+        due = self.state.step % self.plan.checkpoint_every == 0 or self.best_step == self.state.step
         if not (due or ending):
             return
         self.saved_step = self.state.step
+        over = self.state.finished or self.state.stopped == "early"  # then nobody will need the optimizer
+        self.state.scaler = self.engine.scaler.state_dict() or None
+        weights, moments = self.engine.weights(), None if over else self.engine.moments()
         if self.accelerator.is_main_process:
-            path = self.save()
-            self.checkpoints.prune(best_step)
+            path = self.checkpoints.save(self.state.to_json(), weights, moments)
+            self.checkpoints.prune(self.best_step)
             self.each(lambda callback: callback.on_checkpoint(self.state, path))
         self.accelerator.wait_for_everyone()
-
-    def save(self) -> Path:
-        """Writes a checkpoint; after the last step without the optimizer, which nobody will need."""
-        assert self.checkpoints is not None
-        over = self.state.finished or self.state.stopped == "early"
-        self.state.scaler = self.scaler.state_dict() or None
-        weights = {name: value for group in self.groups for name, value in group.parameters.items()}
-        return self.checkpoints.save(
-            self.state.to_json(), weights, None if over else optim.state_tensors(self.optimizer)
-        )
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continues from a checkpoint: weights, moments, state."""
         load_weights(self.groups, checkpoint)
         if checkpoint.optimizer is not None:
-            optim.load_state_tensors(self.optimizer, checkpoint.optimizer)
+            self.engine.load_moments(checkpoint.optimizer)
         kept = {key: value for key, value in checkpoint.state.items() if key in State.__dataclass_fields__}
         found_now = self.state.warnings  # that the newest checkpoint was damaged, say
         for key, value in kept.items():
@@ -374,7 +362,7 @@ class Loop:
             self.state.warn(text)
         memory.limit(self.state, self.plan)
         if self.state.scaler:
-            self.scaler.load_state_dict(self.state.scaler)
+            self.engine.scaler.load_state_dict(self.state.scaler)
         self.saved_step = self.state.step
 
 

@@ -7,6 +7,8 @@ row, alone and twice in a batch, tells what each further row needs.
 from __future__ import annotations
 
 import contextlib
+import re
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -347,13 +349,18 @@ def text_of(path: Path) -> str:
 
 def peak_memory_mb() -> int:
     """Peak memory in MiB: of the device where there is one, else of the process."""
-    import resource
-
     import torch
 
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated() // 2**20)
-    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**10)
+    return int((torch.cuda.max_memory_allocated() if torch.cuda.is_available() else most_resident()) // 2**20)
+
+
+def most_resident() -> int:
+    """Bytes that this process had resident at most. Linux' `ru_maxrss` counts what the parent had at its start too."""
+    import resource
+
+    found = re.search(r"VmHWM:\s+(\d+) kB", text_of(Path("/proc/self/status")))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return 1024 * int(found[1]) if found else unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def forget_peak() -> None:

@@ -82,31 +82,57 @@ def clip(parameters: Sequence[Any], largest: float) -> Tensor:
             parameter.grad = parameter.grad.coalesce()
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     values = [gradient.values() if gradient.is_sparse else gradient for gradient in gradients]
-    norm = torch.nn.utils.get_total_norm(values, foreach=True)
+    norm = whole(torch.nn.utils.get_total_norm(values, foreach=True))
     if 0 < 0.999 * largest < norm:  # below it clip_grad_norm_ multiplies all of it by 1
         torch.nn.utils.clip_grads_with_norm_(parameters, largest, norm)
     return norm
 
 
+def whole(value: Tensor) -> Tensor:
+    """A tensor of which each process holds a part, put together by all of them; any other as it is."""
+    found: Tensor = value.full_tensor() if hasattr(value, "full_tensor") else value
+    return found
+
+
 def state_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's state as named tensors: `exp_avg/NAME` and the like, no pickle."""
-    found = {}
-    for group in optimizer.param_groups:
-        for name, parameter in zip(group["names"], group["params"], strict=True):
-            for key, value in optimizer.state.get(parameter, {}).items():
-                found[f"{key}/{name}"] = value.detach().cpu()
-    return found
+    return {
+        f"{key}/{name}": whole(value.detach()).cpu()
+        for name, parameter in named(optimizer).items()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
 
 
 def load_state_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """The inverse of `state_tensors`; parameters without state there start fresh (layers not yet unfrozen)."""
-    by_name = {
-        name: parameter
-        for group in optimizer.param_groups
-        for name, parameter in zip(group["names"], group["params"], strict=True)
-    }
+    by_name = named(optimizer)
     for title, value in tensors.items():
         key, name = title.split("/", 1)
         parameter = by_name[name]
         place = parameter.device if key != "step" or optimizer.defaults.get("fused") else value.device
-        optimizer.state[parameter][key] = value.to(place)
+        optimizer.state[parameter][key] = like(value.to(place), parameter)
+
+
+def with_all_rows(tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """State of which the moments of a matrix are of all its rows, also where those of fast.embedding were of some."""
+    found, parameters = dict(tensors), named(optimizer)
+    for title in [title for title in tensors if title.startswith("rows/")]:
+        name, rows = title.removeprefix("rows/"), found.pop(title)
+        for key in (f"exp_avg/{name}", f"exp_avg_sq/{name}"):
+            found[key] = found[key].new_zeros(parameters[name].shape).index_copy_(0, rows, found[key])
+    return found
+
+
+def named(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Its parameters by their names."""
+    pairs = (zip(group["names"], group["params"], strict=True) for group in optimizer.param_groups)
+    return {name: parameter for pair in pairs for name, parameter in pair}
+
+
+def like(value: Tensor, parameter: Any) -> Tensor:
+    """A whole tensor, in parts if the parameter is and has its shape."""
+    if not hasattr(parameter, "full_tensor") or value.shape != parameter.shape:
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(value, parameter.device_mesh, parameter.placements)

@@ -164,7 +164,10 @@ class PrefixCache:
 
         batch = self.collate(self.encoded.features[:2]).to(self.device)
         with torch.no_grad():
-            whole = first_tensor(bottom.model(**batch.inputs))
+            try:
+                whole = first_tensor(bottom.model(**batch.inputs))
+            except ValueError:  # T5 says nothing without an answer to go on from
+                return False
             hidden = bottom.hidden(batch.inputs)
             with bottom.skipped(hidden):
                 skipped = first_tensor(bottom.model(**batch.inputs))
