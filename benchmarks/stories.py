@@ -284,8 +284,9 @@ def our_side(story: Story, work: Path, epochs: int, seed: int) -> list[Line]:
         )
         lines.append((shown(arguments), used, scores_of(story, work, arguments)))
     if story.score is None:
-        title, used, _ = lines[-1]
-        lines[-1] = title, used, judged(story, work, work / "runs/sft/model", work / "runs/dpo/model")
+        last = max(number for number, (title, _, _) in enumerate(lines) if title.startswith("train"))
+        scores = judged(story, work, work / "runs/sft/model", work / "runs/dpo/model")
+        lines[last] = (*lines[last][:2], scores)
     return lines
 
 
