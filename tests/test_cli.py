@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import yaml
 
 import tunewright as tw
 from tests.conftest import make_model, settings, write_rows
+from tunewright.cli import add_verbs, run
 from tunewright.errors import Interrupted
 
 TASK = {"kind": "sequence_classification", "pooling": "mean"}
@@ -311,3 +313,9 @@ def test_schema_is_a_json_schema_of_the_whole_configuration(call):
     assert schema["anyOf"] == [{"required": ["data"]}, {"required": ["stages"]}]
     described = schema["$defs"]["DataConfig"]["properties"] | schema["$defs"]["TrainingConfig"]["properties"]
     assert all(field.get("description") for field in described.values())
+
+
+def test_the_version_is_the_distributions(capsys):
+    add_verbs()
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"tunewright {version('tunewright')}\n"

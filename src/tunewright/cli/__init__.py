@@ -15,6 +15,7 @@ from typing import Any
 
 import typer
 
+from .. import __version__
 from ..errors import Interrupted, TunewrightError
 from ..startup import hurry
 
@@ -32,6 +33,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+@app.callback(invoke_without_command=True)
+def options(version: bool = typer.Option(False, "--version", help="Show the version and exit.")) -> None:
+    if version:
+        print(f"tunewright {__version__}")
+        raise typer.Exit
 
 
 @functools.cache
