@@ -71,7 +71,7 @@ def settings(folder: Path, micro: int) -> dict:
         "output_dir": str(folder / "trl"), "max_steps": STEPS, "per_device_train_batch_size": micro,
         "gradient_accumulation_steps": BATCH // micro, "learning_rate": RATE, "lr_scheduler_type": "linear",
         "warmup_steps": 0, "weight_decay": DECAY, "max_grad_norm": LIMIT, "optim": "adamw_torch", "bf16": False,
-        "fp16": False, "use_cpu": True, "gradient_checkpointing": False, "train_sampling_strategy": "sequential",
+        "fp16": False, "use_cpu": True, "activation_checkpointing": False, "train_sampling_strategy": "sequential",
         "logging_steps": 1, "save_strategy": "no", "report_to": [], "disable_tqdm": True, "seed": 0,
         "dataloader_pin_memory": False, "max_length": None,
     }  # fmt: skip

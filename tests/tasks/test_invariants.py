@@ -73,19 +73,23 @@ def test_a_step_of_so_many_tokens_makes_one_update_however_it_is_cut(tiny, tmp_p
         assert difference(runs[0], other) < 1e-6
 
 
-@pytest.mark.parametrize("task", TASKS[1:])
-def test_two_processes_make_the_update_of_one(tiny, tmp_path, task):  # N2
-    """21 rows in batches of 8: the last step has 5, so that the processes have unequal shares."""
-    (tmp_path / "data").mkdir()
-    files = data_for(task, tmp_path / "data", 21)
-    one, two = (
-        raw_of(tiny, task, files, tmp_path / name, 12, micro_batch_size=2, max_steps=None, epochs=1)
-        for name in ("one", "two")
-    )
-    alone = trained(one)
-    ended = launch(two, tmp_path)
+def test_two_processes_make_the_update_of_one(tiny, tmp_path):  # N2
+    """21 rows in batches of 8: the last step has 5, so that the processes have unequal shares. One launch for both."""
+    alone, runs = {}, {}
+    for task in TASKS[1:]:
+        (tmp_path / task).mkdir()
+        files = data_for(task, tmp_path / task, 21)
+        one, runs[task] = (
+            raw_of(tiny, task, files, tmp_path / task / name, 12, micro_batch_size=2, max_steps=None, epochs=1)
+            for name in ("one", "two")
+        )
+        alone[task] = trained(one)
+    asked = [{"raw": raw, "resume": False, "stops": [None]} for raw in runs.values()]
+    (tmp_path / "runs.json").write_text(json.dumps(asked))
+    ended = launch("ddp", "tests.training.launched", str(tmp_path / "runs.json"))
     assert ended.returncode == 0, ended.stderr
-    assert difference(alone, seen(weights_of(two["out"]), task)) < 1e-6
+    for task, raw in runs.items():
+        assert difference(alone[task], seen(weights_of(raw["out"]), task)) < 1e-6
 
 
 def encoded_of(raw: dict, max_length: int):

@@ -163,11 +163,12 @@ def described(text: str, main_bytes: int | None) -> Machine:
 
 
 def parse_bytes(text: str, where: str, fix: str) -> int:
-    """16GB, 512 MiB, 1e9."""
+    """16GB, 512 MiB, 1e9; less than a megabyte is a unit forgotten."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\d+)?)\s*([kmgt]?i?)b?", text.strip().lower())
-    if not found or found[2] not in UNITS or not float(found[1]):
+    amount = int(float(found[1]) * UNITS[found[2]]) if found and found[2] in UNITS else 0
+    if amount < 1e6:
         raise ConfigError(f"{text!r} is no amount of memory", where=where, fix=fix)
-    return int(float(found[1]) * UNITS[found[2]])
+    return amount
 
 
 # --- what is measured here ------------------------------------------------------------------------------------------
