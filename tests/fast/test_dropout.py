@@ -42,7 +42,7 @@ def test_neighbouring_elements_and_the_quarters_of_a_draw_are_independent():
 
 @pytest.mark.parametrize("dtype", TYPES)
 def test_the_gradient_passes_where_the_value_did(dtype):
-    values = torch.randn(7, 9, 5, dtype=dtype).transpose(0, 2).requires_grad_()
+    values = torch.randn(7, 9, 5).to(dtype).transpose(0, 2).requires_grad_()  # older torch draws zeros in bf16
     out = swapped(0.3)(values)
     out.sum().backward()
     scale = torch.tensor(1 / (1 - round(0.3 * 65536) / 65536)).to(dtype)

@@ -35,6 +35,8 @@ from tunewright.strategies.qlora import QLoRA
 from tunewright.tasks.causal_lm import CausalLM
 from tunewright.tasks.seq2seq import Seq2Seq
 
+pytestmark = pytest.mark.filterwarnings("ignore:Position ids are not supported")  # by PEFT: it says what it does
+
 # --- saved, loaded, merged -----------------------------------------------------------------------------------------
 
 
