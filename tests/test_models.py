@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 
-from tests.conftest import make_model
+import tunewright as tw
+from tests.conftest import make_model, settings, write_rows
 from tunewright import embedded, models
 from tunewright.errors import ConfigError, ModelError, UnsafeError
 
@@ -309,3 +311,16 @@ def test_fingerprints_tell_weights_configuration_and_tokenizer_apart(bert):
     assert models.locate(str(bert)).tokenizer_fingerprint != words
     edit(bert, layer_norm_eps=0.5)
     assert models.locate(str(bert)).fingerprint != weights
+
+
+def test_a_tokenizer_with_tokens_that_the_model_does_not_know_is_refused_where_a_row_has_one(tmp_path):
+    model, data = make_model(tmp_path / "model"), write_rows(tmp_path / "inbox.csv")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    tokenizer.add_tokens(["zebra"])
+    tokenizer.save_pretrained(model)
+    raw = settings(str(model), data, tmp_path / "run", epochs=1)
+    tw.train(raw, progress=False)
+    header, first, *others = Path(data).read_text().splitlines()
+    Path(data).write_text("\n".join([header, f"zebra {first}", *others]))
+    with pytest.raises(ModelError, match=r"embeddings.*'zebra'"):
+        tw.train(raw, progress=False, overwrite=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from .config import RunConfig
 from .data.sources import is_hub_id
-from .errors import ConfigError, DataError
+from .errors import ConfigError, DataError, ModelError
 from .files import parse_yaml
 from .intake import Intake, Split
 from .models import Source, widths
@@ -55,6 +55,7 @@ def resolve(
     }
     for name, split in intake.splits.items():
         task.accept(encoded[name], split.source)
+        refuse_unknown_tokens(encoded[name], tokenizer, source)
     examples = task.examples(encoded["train"])
     scale = Scale(widths(source.config)[0], len(examples.features))
     training = resolve_training(config, task, scale, examples)
@@ -68,6 +69,18 @@ def resolve(
         }
     )
     return config.model_copy(update={"task": task, "data": data, "training": training, "out": str(run)}), encoded
+
+
+def refuse_unknown_tokens(encoded: Encoded, tokenizer: Any, source: Source) -> None:
+    """Raises ModelError where a row has a token without an embedding, which torch would tell as an IndexError."""
+    known = getattr(source.config.get_text_config(), "vocab_size", None)
+    if known is None or len(tokenizer) <= known:
+        return
+    largest = max((max(window) for item in encoded.features for window in item.windows), default=0)
+    if largest >= known:
+        token = tokenizer.convert_ids_to_tokens(int(largest))
+        what = f"has {known} embeddings, and its tokenizer says {largest} for {token!r}"
+        raise ModelError(what, where=f"model: {source.name}", fix="give the tokenizer that the model was trained with")
 
 
 def encode(
