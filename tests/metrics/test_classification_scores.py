@@ -160,6 +160,15 @@ def test_calibration_error_by_hand():
     assert bins[1]["accuracy"] == pytest.approx(2 / 3)
 
 
+def test_with_several_labels_each_label_of_a_row_is_a_decision_whatever_its_threshold():
+    probabilities = np.array([[0.97, 0.03], [0.03, 0.97]])  # 0.97 sure of each: three are right
+    logits, labels = np.log(probabilities / (1 - probabilities)), np.array([[1, 0], [0, 0]])
+    found = metrics.multi_label(logits, labels, ("a", "b"), (0.99, 0.99))
+    assert found["calibration_error"] == pytest.approx(0.97 - 3 / 4)
+    (only,) = found["calibration_bins"]
+    assert (only["count"], only["confidence"], only["accuracy"]) == (4, pytest.approx(0.97), 0.75)
+
+
 def test_certainty_falls_into_the_last_bin():
     error, bins = metrics.calibration(np.array([1.0, 1.0]), np.array([True, True]))
     assert (error, bins[0]["count"]) == (0.0, 2)

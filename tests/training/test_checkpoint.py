@@ -57,6 +57,15 @@ def test_what_is_written_is_read(tmp_path):
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".bin", ".pt", ".pkl")]
 
 
+def test_what_a_killed_process_of_the_same_number_left_is_no_obstacle(tmp_path):  # R1
+    """In a container the next process often has the number of the one before."""
+    left = tmp_path / f".step-00000003.{os.getpid()}.tmp"
+    left.mkdir()
+    (left / "model.safetensors").write_bytes(b"half")
+    assert newest_step(saved(tmp_path, 3)) == 3
+    assert not left.exists()
+
+
 @pytest.mark.parametrize("file", ["model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"])
 @pytest.mark.parametrize("damage", ["truncate", "flip"])
 def test_a_damaged_file_is_named_and_the_checkpoint_before_is_used(tmp_path, file, damage):  # R3
