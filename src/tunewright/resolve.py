@@ -55,7 +55,6 @@ def resolve(
     }
     for name, split in intake.splits.items():
         task.accept(encoded[name], split.source)
-        refuse_unknown_tokens(encoded[name], tokenizer, source)
     examples = task.examples(encoded["train"])
     scale = Scale(widths(source.config)[0], len(examples.features))
     training = resolve_training(config, task, scale, examples)

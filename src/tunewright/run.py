@@ -20,7 +20,7 @@ from .launch import choose_precision, make_accelerator, only_one_process, refuse
 from .outcome import ledger_of, metrics_of, write_predictions
 from .planner.refuse import refuse_what_cannot_fit
 from .predict import Predictor, prove_parity
-from .resolve import resolve, settle
+from .resolve import refuse_unknown_tokens, resolve, settle
 from .session import Session, open_checkpoints, tell
 from .sharing import Shared
 from .startup import settled
@@ -113,6 +113,8 @@ def decide(
     intake.notes.extend(task.dress(tokenizer))
     show = (listener if accelerator.is_main_process else Listener()).progress
     config, encoded = resolve(config, run, intake, task, source, tokenizer, show, shared.once)
+    for split in encoded.values():
+        refuse_unknown_tokens(split, tokenizer, source)
     known = resume or shared.findings(config, run, intake, source)
     checked = check_first(config, run, intake, task, tokenizer, accelerator, known, listener)
     solves = config.strategy.solves(task)
