@@ -125,9 +125,9 @@ def test_together_and_alone_pairs_have_the_same_probabilities(tmp_path, kind):  
 def test_before_the_first_step_nothing_is_preferred(tmp_path, kind):  # N6
     model, tokenizer = dressed(TASK, tmp_path, kind)
     found = TASK.objective(model, with_reference(model, tokenizer, rows_of()))
-    assert float(found.sum) / 8 == pytest.approx(math.log(2), abs=1e-5)
-    assert abs(float(found.parts["margin"])) < 1e-3
-    assert float(found.parts["chosen_reward"]) == pytest.approx(0, abs=1e-3)
+    assert float(found.sum.detach()) / 8 == pytest.approx(math.log(2), abs=1e-5)
+    assert abs(float(found.parts["margin"].detach())) < 1e-3
+    assert float(found.parts["chosen_reward"].detach()) == pytest.approx(0, abs=1e-3)
 
 
 @pytest.mark.parametrize(
