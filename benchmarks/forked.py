@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import os
@@ -9,8 +10,10 @@ import pkgutil
 import select
 import signal
 import sys
+import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 MODELS = ("bert", "llama", "t5")  # whose modules transformers loads late
@@ -79,3 +82,15 @@ def run(function: Callable[[], int], log: Path) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     return code
+
+
+@contextlib.contextmanager
+def workplace(make_files: Callable[[Path], None]) -> Iterator[Path]:
+    """A folder for a campaign, with the files that a child of the warmed-up parent makes in it."""
+    warm_up()
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        maker = Child(partial(make_files, work), work / "log")
+        maker.finished()
+        assert maker.code() == 0, maker.log.read_text()
+        yield work

@@ -14,13 +14,12 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from .forked import Child, warm_up
+from .forked import Child, workplace
 
 PAGE = 4096
 SMALL = ("data.test_share=0.2", "training.max_steps=4", "training.batch_size=8", "training.precision=fp32",
@@ -156,12 +155,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--steps", type=int, default=12, help="sizes of the disk, and as many numbers of files")
     parser.add_argument("--only", default="", help="verbs that begin with this")
     chosen = parser.parse_args(arguments)
-    warm_up()
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        maker = Child(partial(make_files, work), work / "log")
-        maker.finished()
-        assert maker.code() == 0, maker.log.read_text()
+    with workplace(make_files) as work:
         campaign = Campaign(work)
         verbs = [verb for verb in VERBS if verb.startswith(chosen.only)]
         for verb in verbs:

@@ -16,7 +16,6 @@ import os
 import random
 import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
 from functools import partial
@@ -26,7 +25,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import Progress
 
-from .forked import Child, warm_up
+from .forked import Child, workplace
 
 TRAINING = {"epochs": 2, "batch_size": 12, "learning_rate": 1e-3, "precision": "fp32", "checkpoint_every": 1}
 CHANGING = (
@@ -192,12 +191,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="pairs whose name holds this")
     chosen = parser.parse_args(arguments)
-    warm_up()
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        maker = Child(partial(make_files, work), work / "log")
-        maker.finished()
-        assert maker.code() == 0, maker.log.read_text()
+    with workplace(make_files) as work:
         pairs = {name: raw for name, raw in configurations(work).items() if chosen.only in name}
         campaign = Campaign(work, pairs, random.Random(chosen.seed))
         try:
